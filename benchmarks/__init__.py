@@ -1,0 +1,1 @@
+"""rxcore beside JAX, torch and NumPy, in one run: `python -m benchmarks core`."""

@@ -1,0 +1,1 @@
+"""From Graphs to scheduled Nests: passes are pure functions between printable values."""

@@ -1,0 +1,60 @@
+"""Index arithmetic: from axes to flat offsets and back, on affine forms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rxcore.loops.nest import Index
+
+Indices = tuple[Index, ...]
+
+
+def strides_of(shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the element strides of a dense row-major shape."""
+    strides = [1] * len(shape)
+    for axis in range(len(shape) - 2, -1, -1):
+        strides[axis] = strides[axis + 1] * shape[axis + 1]
+    return tuple(strides)
+
+
+def flatten(index: Sequence[Index], shape: Sequence[int]) -> Index:
+    """Return the flat offset of an index into a dense row-major shape."""
+    flat = Index()
+    for part, size, stride in zip(index, shape, strides_of(shape), strict=True):
+        if size != 1:
+            flat = flat + part * stride
+    return flat
+
+
+def delinearize(
+    flat: Index, shape: Sequence[int], extents: Mapping[str, int]
+) -> Indices | None:
+    """Split a flat offset over axes; None where its terms do not fit.
+
+    An axis takes the terms whose coefficient is a multiple of its stride; what it
+    then holds must stay inside the axis for all values of the names.
+
+    >>> delinearize(Index(0, (("i", 6), ("j", 1))), (2, 3, 2), {"i": 2, "j": 2})
+    (Index(constant=0, terms=(('i', 1),)), Index(constant=0, terms=()), \
+Index(constant=0, terms=(('j', 1),)))
+    """
+    parts: list[Index] = []
+    rest = flat
+    if rest.constant < 0 or any(c < 0 or n not in extents for n, c in rest.terms):
+        return None
+    for size, stride in zip(shape, strides_of(shape), strict=True):
+        if size == 1:
+            parts.append(Index())
+            continue
+        mine = tuple(
+            (n, c // stride)
+            for n, c in rest.terms
+            if c % stride == 0 and c // stride * (extents[n] - 1) < size
+        )
+        constant = rest.constant // stride
+        if sum(c * (extents[n] - 1) for n, c in mine) + constant >= size:
+            return None
+        part = Index(constant, mine)
+        parts.append(part)
+        rest = rest + part * -stride
+    return tuple(parts) if rest == Index() else None

@@ -1,0 +1,1 @@
+"""Passes over Graphs: each a pure function, one file, one name."""

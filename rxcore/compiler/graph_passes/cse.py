@@ -1,0 +1,47 @@
+"""Compute equal things once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rxcore.ir.graph import Equation, Graph, Operand, Value, freeze
+
+
+def cse(graph: Graph) -> Graph:
+    """Compute equal things once: same op, same operands, same params.
+
+    Held Graphs are equal by content; operands of commutative ops are ordered.
+    """
+    number: dict[Value, int] = {}
+    instead: dict[Value, Value] = {}
+    seen: dict[Any, Equation] = {}
+    kept: list[Equation] = []
+
+    def name(o: Operand) -> Any:
+        if isinstance(o, Value):
+            return number.setdefault(o, len(number))
+        return o.key()
+
+    for e in graph.equations:
+        inputs = tuple(
+            instead.get(o, o) if isinstance(o, Value) else o for o in e.inputs
+        )
+        operands = [name(o) for o in inputs]
+        if e.primitive.commutes:
+            operands.sort(key=repr)
+        params = tuple(sorted((k, freeze(p)) for k, p in e.params.items()))
+        types = tuple(v.type for v in e.outputs)
+        key = (e.primitive.name, tuple(operands), params, types)
+        twin = None if e.primitive.effects else seen.get(key)
+        if twin is not None:
+            instead.update(zip(e.outputs, twin.outputs, strict=True))
+            continue
+        made = e if inputs == e.inputs else e.replace(inputs=inputs)
+        seen[key] = made
+        kept.append(made)
+    outputs = tuple(
+        instead.get(o, o) if isinstance(o, Value) else o for o in graph.outputs
+    )
+    if len(kept) == len(graph.equations):
+        return graph
+    return Graph(graph.inputs, outputs, tuple(kept))

@@ -1,0 +1,71 @@
+"""Replace calls, and ops that mean a Graph, by the equations they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rxcore.ir.graph import Equation, Graph, Operand, Value, subgraphs
+from rxcore.ir.primitive import Calls, Expand
+
+
+def inline(graph: Graph) -> Graph:
+    """Replace calls, and ops that mean a Graph, by the equations they hold."""
+    if not any(_held(e) or any(subgraphs(e.params)) for e in graph.equations):
+        return graph
+    instead: dict[Value, Operand] = {}
+    made: list[Equation] = []
+
+    def read(o: Operand) -> Operand:
+        return instead.get(o, o) if isinstance(o, Value) else o
+
+    for e in graph.equations:
+        inputs = tuple(map(read, e.inputs))
+        held = _held(e)
+        if held is None:
+            made.append(map_subgraphs(e.replace(inputs=inputs), inline))
+            continue
+        outputs = _copy(inline(held), inputs, made)
+        instead.update(zip(e.outputs, outputs, strict=True))
+    return Graph(graph.inputs, tuple(map(read, graph.outputs)), tuple(made))
+
+
+def _held(e: Equation) -> Graph | None:
+    form = e.primitive.lower
+    if isinstance(form, Calls):
+        return e.params["graph"]  # type: ignore[no-any-return]
+    if isinstance(form, Expand):
+        types = [o.type for o in e.inputs]
+        return form.function(*types, **e.params)  # type: ignore[no-any-return]
+    return None
+
+
+def _copy(
+    graph: Graph, inputs: tuple[Operand, ...], made: list[Equation]
+) -> list[Operand]:
+    """Append a fresh copy of a Graph's equations; return its outputs."""
+    instead: dict[Value, Operand] = dict(zip(graph.inputs, inputs, strict=True))
+
+    def read(o: Operand) -> Operand:
+        return instead[o] if isinstance(o, Value) else o
+
+    for e in graph.equations:
+        outs = tuple(Value(v.type) for v in e.outputs)
+        instead.update(zip(e.outputs, outs, strict=True))
+        made.append(e.replace(inputs=tuple(map(read, e.inputs)), outputs=outs))
+    return list(map(read, graph.outputs))
+
+
+def map_subgraphs(e: Equation, change: Callable[[Graph], Graph]) -> Equation:
+    """Return an equation whose held Graphs are changed."""
+    if not any(subgraphs(e.params)):
+        return e
+    params: dict[str, Any] = {}
+    for name, p in e.params.items():
+        if isinstance(p, Graph):
+            params[name] = change(p)
+        elif isinstance(p, tuple):
+            params[name] = tuple(change(g) if isinstance(g, Graph) else g for g in p)
+        else:
+            params[name] = p
+    return e.replace(params=params)

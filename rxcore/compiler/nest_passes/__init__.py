@@ -1,0 +1,1 @@
+"""Passes over Nests, one per file; `rxcore.compiler.schedule` puts them in order."""

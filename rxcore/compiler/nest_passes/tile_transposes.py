@@ -1,0 +1,132 @@
+"""Tile transposes: operands read across the grain go through a scratch tile."""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from rxcore.compiler.capabilities import Capabilities
+from rxcore.compiler.nest_passes.anatomy import (
+    Band,
+    Body,
+    Fresh,
+    band,
+    define_index,
+    stores,
+)
+from rxcore.loops.nest import (
+    Block,
+    If,
+    Index,
+    Load,
+    Loop,
+    Nest,
+    Scratch,
+    Statement,
+    Store,
+)
+
+__all__ = ["tile_transposes"]
+
+_TILE = 64
+# An odd pitch spreads the columns of a tile over all sets of the cache.
+_PITCH = _TILE + 1
+# Loops shorter than this are not worth a tile.
+_SHORT = 8
+
+
+def tile_transposes(nest: Nest, _capabilities: Capabilities) -> tuple[Nest, ...]:
+    """Cut two loops into tiles where loads run across the innermost one.
+
+    Each tile of such an operand is copied row by row into scratch, then read from
+    there column by column.
+    """
+    parts = band(nest)
+    outer, loads = _crossed(parts)
+    if outer is None:
+        return (nest,)
+    return (_tiled(nest, parts, outer, loads),)
+
+
+def _crossed(parts: Band) -> tuple[Loop | None, list[Load]]:
+    """Find the loop that some loads walk in order while the innermost one jumps."""
+    body = parts.body
+    nested = any(isinstance(s, If | Loop) for s in body)
+    if len(parts.loops) < 2 or nested or _length(parts.loops[-1]) < _SHORT:
+        return None, []
+    inner = parts.loops[-1].index
+    stored = {s.buffer for s in stores(body)}
+    names = {x.index for x in parts.loops}
+    for outer in reversed(parts.loops[:-1]):
+        found = [
+            s
+            for s in body
+            if isinstance(s, Load)
+            and abs(s.index.coefficient(outer.index)) == 1
+            and abs(s.index.coefficient(inner)) > 1
+            and s.buffer not in stored
+            and set(s.index.names()) <= names
+        ]
+        if found and _length(outer) >= _SHORT:
+            return outer, found
+    return None, []
+
+
+def _length(loop: Loop) -> int:
+    assert isinstance(loop.extent, int)
+    return loop.extent
+
+
+def _tiled(nest: Nest, parts: Band, outer: Loop, loads: list[Load]) -> Nest:
+    fresh = Fresh(nest)
+    inner = parts.loops[-1]
+    blocks = {x.index: fresh(f"{x.index}_tile") for x in (outer, inner)}
+    scratch: list[Scratch] = []
+    body: list[Statement] = []
+    for load in loads:
+        tile = Scratch(fresh(f"{load.buffer}_tile"), load.dtype, _TILE * _PITCH)
+        scratch.append(tile)
+        down, across = fresh("down"), fresh("across")
+        value = evolve(load, name=fresh(load.name))
+        put = Store(tile.name, _in_tile(down, across), value.name)
+        items = {outer.index: across, inner.index: down}
+        body.append(_over_tile((inner, outer), items, blocks, (value, put), fresh))
+    down, across = fresh("row"), fresh("item")
+    items = {outer.index: down, inner.index: across}
+    homes = {s.name: tile for s, tile in zip(loads, scratch, strict=True)}
+    used: Body = tuple(
+        evolve(s, buffer=homes[s.name].name, index=_in_tile(across, down))
+        if isinstance(s, Load) and s.name in homes
+        else s
+        for s in parts.body
+    )
+    body.append(_over_tile((outer, inner), items, blocks, used, fresh))
+    rest = [x for x in parts.loops if x is not outer and x is not inner]
+    tiles = [
+        Loop(blocks[x.index], -(-_length(x) // _TILE), "parallel", ())
+        for x in (outer, inner)
+    ]
+    whole = Band(parts.prefix, (*rest, *tiles), tuple(body)).rebuild(nest)
+    return evolve(whole, scratch=(*nest.scratch, *scratch))
+
+
+def _in_tile(row: str, column: str) -> Index:
+    return Index.of(row, _PITCH) + Index.of(column)
+
+
+def _over_tile(
+    loops: tuple[Loop, Loop],
+    items: dict[str, str],
+    blocks: dict[str, str],
+    body: Body,
+    fresh: Fresh,
+) -> Loop:
+    """Run a body over one tile, the first loop outside."""
+    for loop in reversed(loops):
+        block, item = blocks[loop.index], items[loop.index]
+        place = Index.of(block, _TILE) + Index.of(item)
+        lets, body = define_index(body, loop.index, place, fresh)
+        extent = Block(block, _TILE, _length(loop))
+        body = (Loop(item, extent, "parallel", (*lets, *body)),)
+    made = body[0]
+    assert isinstance(made, Loop)
+    return made

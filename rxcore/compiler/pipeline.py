@@ -1,0 +1,42 @@
+"""The page of passes: step 2 of the straight line.
+
+A pass is a pure function from Graph to Graph. Its name is its file's name, its
+function's name and its label in dumps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rxcore.base import config
+from rxcore.compiler.graph_passes.cse import cse
+from rxcore.compiler.graph_passes.dce import dce
+from rxcore.compiler.graph_passes.fuse import fuse
+from rxcore.compiler.graph_passes.hoist_scans import hoist_scans
+from rxcore.compiler.graph_passes.inline import inline
+from rxcore.compiler.graph_passes.simplify import simplify
+from rxcore.ir.graph import Graph
+from rxcore.ir.verify import verify
+
+Pass = Callable[[Graph], Graph]
+
+PASSES: tuple[Pass, ...] = (
+    inline,
+    simplify,
+    cse,
+    dce,
+    hoist_scans,
+    simplify,
+    cse,
+    dce,
+    fuse,
+)
+
+
+def optimize(graph: Graph, passes: tuple[Pass, ...] = PASSES) -> Graph:
+    """Run the passes in order; with `config.verify`, check the Graph after each."""
+    for each in passes:
+        graph = each(graph)
+        if config.current().verify:
+            verify(graph, after=each.__name__)
+    return graph

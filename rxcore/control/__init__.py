@@ -1,0 +1,1 @@
+"""Control: ops that hold a Graph."""

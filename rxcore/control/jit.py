@@ -1,0 +1,398 @@
+"""jit: compile a pure function once for each combination of argument types."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from attrs import define, frozen
+
+from rxcore.base import config, dtypes, errors, tree
+from rxcore.control.inspection import Inspection
+from rxcore.ir.graph import Graph
+from rxcore.ir.primitive import Calls, NoRule, Primitive
+from rxcore.ir.types import Type
+from rxcore.runtime.array import Array
+from rxcore.runtime.program import Program, clearers, program_of
+from rxcore.trace.bind import as_numeric
+from rxcore.trace.capture import apply, capture
+from rxcore.trace.tracer import Tracer
+from rxcore.transforms.arguments import Flattened, numeric_leaves
+from rxcore.transforms.graphs import batched, linearized, transposed
+from rxcore.ops.families import Linear
+from rxcore_kernels import engine
+
+__all__ = ["call", "inspect", "jit"]
+
+
+# The op that a jitted function is inside another trace ---------------------------------
+
+
+def _infer(*types: Type, graph: Graph, name: str) -> tuple[Type, ...]:
+    del types, name
+    return graph.out_types
+
+
+def _jvp(primals: Any, tangents: Any, *, graph: Graph, name: str) -> Any:
+    wanted = [t is not None for t in tangents]
+    made = linearized(graph, wanted)
+    outs = call.bind(*primals, *made.primal_constants, graph=made.primal, name=name)
+    count = len(graph.outputs)
+    moving = [t for t in tangents if t is not None]
+    dots = iter(call.bind(*moving, *outs[count:], graph=made.linear, name=name))
+    return outs[:count], tuple(next(dots) if m else None for m in made.moving)
+
+
+def _transpose(cts: Any, *operands: Any, graph: Graph, name: str) -> Any:
+    linear = [isinstance(o, Linear) for o in operands]
+    made = transposed(graph, linear, [c is not None for c in cts])
+    others = [o for o in operands if not isinstance(o, Linear)]
+    given = [c for c in cts if c is not None]
+    outs = call.bind(*others, *given, *made.constants, graph=made.graph, name=name)
+    found, present = iter(outs), iter(made.present)
+    return [next(found) if flag and next(present) else None for flag in linear]
+
+
+def _batch(args: Any, dims: Any, *, graph: Graph, name: str) -> Any:
+    size = next(a.shape[d] for a, d in zip(args, dims, strict=True) if d is not None)
+    made = batched(graph, dims, size)
+    outs = call.bind(*args, *made.constants, graph=made.graph, name=name)
+    return outs, made.dims
+
+
+call: Primitive = Primitive(
+    name="call",
+    family="control",
+    infer=_infer,
+    lower=Calls(),
+    reference=NoRule("a jitted call runs compiled"),
+    jvp=_jvp,
+    transpose=_transpose,
+    batch=_batch,
+    samples=NoRule("drawn by the tests of transforms"),
+    multiple=True,
+    document="Apply a Graph: a jitted function inside another trace.",
+)
+
+
+# Entries --------------------------------------------------------------------------------
+
+
+@define(eq=False)
+class Entry:
+    """A function captured for one combination of argument types."""
+
+    graph: Graph
+    constants: tuple[Any, ...]
+    flattened: Flattened
+    name: str
+    program: Program | None = None
+
+    def compiled(self) -> Program:
+        """Return the program, compiled on first use."""
+        if self.program is None:
+            self.program = program_of(self.graph)
+        return self.program
+
+
+@frozen
+class Statics:
+    """Which arguments are static or donated."""
+
+    static: frozenset[int]
+    names: frozenset[str]
+    donated: frozenset[int]
+    donated_names: frozenset[str]
+
+
+def _numbers(
+    given: int | Sequence[int], count: int | None, what: str
+) -> frozenset[int]:
+    found = (given,) if isinstance(given, int) else tuple(given)
+    for k in found:
+        if not isinstance(k, int):
+            raise errors.UserError(f"jit: {what} must be ints, got {k!r}")
+        if count is not None and not -count <= k < count:
+            raise errors.ShapeError(
+                f"jit: {what}={given} names argument {k}, but the call has {count}"
+                " positional arguments"
+            )
+    return frozenset(k % count if count is not None else k for k in found)
+
+
+def _names(given: str | Sequence[str]) -> frozenset[str]:
+    return frozenset((given,) if isinstance(given, str) else given)
+
+
+def leaf_of(x: Any) -> Any:
+    """Return an argument's leaf as an Array; ndarrays are read in place."""
+    if isinstance(x, np.ndarray) and x.flags.c_contiguous and x.dtype.isnative:
+        return Array.of_host(Type(dtypes.as_dtype(x.dtype), x.shape), x)
+    return as_numeric(x)
+
+
+def jit(
+    function: Callable[..., Any] | None = None,
+    *,
+    static_argnums: int | Sequence[int] = (),
+    static_argnames: str | Sequence[str] = (),
+    donate_argnums: int | Sequence[int] = (),
+    donate_argnames: str | Sequence[str] = (),
+) -> Any:
+    """Compile a pure function once for each combination of argument types.
+
+    **Meaning**: `jit(f)(*args) == f(*args)`, with everything between arguments and
+    results fused into few kernels.
+
+    Args:
+        function: takes and returns pytrees of arrays; without it, a decorator.
+        static_argnums: positional arguments that are Python values: hashable, and a
+            new value compiles anew.
+        static_argnames: the same for keyword arguments.
+        donate_argnums: positional arguments whose arrays are given away: their
+            memory is free for other use, and using them again raises.
+        donate_argnames: the same for keyword arguments.
+
+    Returns:
+        The compiled function, with `.lower(*args)` and `.inspect(*args)`.
+
+    Raises:
+        TraceError: when the function needs a traced value's number, or leaks one.
+        TreeError: when an argument's or result's leaf is no array.
+
+    Example:
+        >>> import rxcore as rx
+        >>> rx.jit(lambda x: x * 2 + 1)(rx.asarray([1.0, 2.0]))
+        Array([3., 5.], dtype=float32)
+    """
+    if function is None:
+        return functools.partial(
+            jit,
+            static_argnums=static_argnums,
+            static_argnames=static_argnames,
+            donate_argnums=donate_argnums,
+            donate_argnames=donate_argnames,
+        )
+    if not callable(function):
+        raise errors.UserError(f"jit: expected a function, got {function!r}")
+    return _Jitted(
+        function,
+        Statics(
+            _numbers(static_argnums, None, "static_argnums"),
+            _names(static_argnames),
+            _numbers(donate_argnums, None, "donate_argnums"),
+            _names(donate_argnames),
+        ),
+    ).wrapper()
+
+
+class _Jitted:
+    """The state behind one jitted function."""
+
+    def __init__(self, function: Callable[..., Any], statics: Statics) -> None:
+        self.function = function
+        self.statics = statics
+        self.name = getattr(function, "__name__", type(function).__name__)
+        self.entries: dict[Any, Entry] = {}
+        self.fast: dict[Any, Any] = {}
+        clearers.append(self.clear)
+
+    def clear(self) -> None:
+        """Forget what was compiled."""
+        self.entries.clear()
+        self.fast.clear()
+
+    def wrapper(self) -> Any:
+        """Return the function that users call: one dictionary hit, one native call."""
+        fast, slow, unusual = self.fast, self.slow, config.unusual
+        run = engine.run
+
+        @functools.wraps(self.function)
+        def jitted(*args: Any, **kwargs: Any) -> Any:
+            if kwargs or unusual:
+                return slow(args, kwargs)
+            try:
+                handle, extra, build = fast[tuple([a.type for a in args])]
+                buffers = [a.buffer for a in args]
+            except (KeyError, AttributeError):
+                return slow(args, kwargs)
+            return build(run(handle, *buffers, *extra))
+
+        made: Any = jitted
+        made.lower = self.lower
+        made.inspect = self.lower
+        made.clear_cache = self.clear
+        made.__wrapped__ = self.function
+        return made
+
+    # The slow path: pytrees, tracers, numbers, first calls --------------------------
+
+    def split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        """Separate static arguments from the pytree of dynamic ones."""
+        s = self.statics
+        numbers = _numbers(tuple(s.static), len(args), "static_argnums")
+        fixed = {k: args[k] for k in sorted(numbers)}
+        named = {k: v for k, v in kwargs.items() if k in s.names}
+        for value in (*fixed.values(), *named.values()):
+            try:
+                hash(value)
+            except TypeError as error:
+                raise errors.UserError(
+                    f"jit: the static argument {value!r} of {self.name} is not"
+                    " hashable; use a tuple in place of a list, or do not make it static"
+                ) from error
+        dynamic = tuple(a for k, a in enumerate(args) if k not in numbers)
+        loose = {k: v for k, v in kwargs.items() if k not in s.names}
+        return fixed, named, dynamic, loose
+
+    def entry(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], tracing: bool
+    ) -> tuple[Entry, list[Any]]:
+        """Return the captured function for these arguments, and their leaves."""
+        fixed, named, dynamic, loose = self.split(args, kwargs)
+        raw, treedef = tree.flatten((dynamic, loose))
+        try:
+            leaves = [leaf_of(x) for x in raw]
+        except errors.TreeError:
+            leaves, _ = numeric_leaves((dynamic, loose), f"jit({self.name})")
+        types = tuple([x.type for x in leaves])
+        key = (
+            treedef,
+            tuple(fixed.items()),
+            tuple(sorted(named.items())),
+            types,
+            config.current(),
+        )
+        found = self.entries.get(key)
+        if found is None:
+            found = self.capture(fixed, named, treedef, types)
+            if not any(isinstance(c, Tracer) for c in found.constants):
+                self.entries[key] = found
+        del tracing
+        return found, leaves
+
+    def capture(self, fixed: Any, named: Any, treedef: Any, types: Any) -> Entry:
+        """Trace the function for argument types."""
+        function, count = self.function, len(fixed)
+
+        def whole(dynamic: Any, loose: Any) -> Any:
+            rest = iter(dynamic)
+            total = len(dynamic) + count
+            args = [fixed[k] if k in fixed else next(rest) for k in range(total)]
+            return function(*args, **loose, **named)
+
+        flattened = Flattened(whole, treedef, f"jit({self.name})")
+        made = capture(flattened, types, f"rx.jit({self.name})")
+        return Entry(made.graph, made.constants, flattened, self.name)
+
+    def slow(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run with full generality."""
+        if config.current().disable_jit:
+            return self.function(*args, **kwargs)
+        entry, leaves = self.entry(args, kwargs, False)
+        operands = [*leaves, *entry.constants]
+        if any(isinstance(x, Tracer) for x in operands):
+            outs = call.bind(*operands, graph=entry.graph, name=self.name)
+            return entry.flattened.result(outs)
+        program = entry.compiled()
+        outs = program.run(operands)
+        if config.current().debug_nans:
+            _find_nans(entry.graph, operands, outs)
+        self.remember(args, kwargs, entry, leaves)
+        self.donate(args, kwargs)
+        return entry.flattened.result(outs)
+
+    def remember(self, args: Any, kwargs: Any, entry: Entry, leaves: list[Any]) -> None:
+        """Let the next call with plain Arrays of these types take the short path."""
+        s = self.statics
+        plain = not kwargs and not s.static and not s.donated and not config.unusual
+        if not plain or any(type(a) is not Array for a in args):
+            return
+        program = entry.compiled()
+        extra = tuple(c.ensure_buffer() for c in entry.constants)
+        key = tuple([x.type for x in leaves])
+        build = _builder(entry.flattened, program.out_types)
+        self.fast[key] = (program.native.handle, extra, build)
+
+    def donate(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Invalidate donated arguments."""
+        s = self.statics
+        if not s.donated and not s.donated_names:
+            return
+        given = [
+            args[k] for k in _numbers(tuple(s.donated), len(args), "donate_argnums")
+        ]
+        given += [v for k, v in kwargs.items() if k in s.donated_names]
+        for x in tree.leaves(given):
+            if isinstance(x, Array):
+                x.donate()
+
+    def lower(self, *args: Any, **kwargs: Any) -> Inspection:
+        """Compile for these arguments without running; return what was made."""
+        entry, _ = self.entry(args, kwargs, False)
+        return Inspection(entry.compiled())
+
+
+def _builder(flattened: Flattened, types: tuple[Type, ...]) -> Callable[..., Any]:
+    """Return what turns a program's buffers into the result."""
+    treedef = flattened.out_tree
+    if treedef.is_leaf() and len(types) == 1:
+        (only,) = types
+
+        def single(buffers: Any) -> Any:
+            return Array(only, buffers[0])
+
+        return single
+
+    def several(buffers: Any) -> Any:
+        return tree.unflatten(treedef, map(Array, types, buffers))
+
+    return several
+
+
+def _find_nans(graph: Graph, operands: Sequence[Any], outs: Sequence[Array]) -> None:
+    """Raise where a result holds a NaN, naming the op that made the first one."""
+    if not any(_has_nan(o) for o in outs):
+        return
+    memory = dict(zip(graph.inputs, operands, strict=True))
+    for e in graph.equations:
+        one = Graph(
+            tuple(o for o in e.inputs if o in memory),  # type: ignore[misc]
+            e.outputs,
+            (e,),
+        )
+        results = apply(one, [memory[v] for v in one.inputs])
+        memory.update(zip(e.outputs, results, strict=True))
+        if any(_has_nan(r) for r in results):
+            raise FloatingPointError(
+                f"debug_nans: {e.primitive} made the first NaN at {e.source}"
+            )
+    raise FloatingPointError("debug_nans: a result holds a NaN")
+
+
+def _has_nan(x: Any) -> bool:
+    if not isinstance(x, Array) or not dtypes.is_inexact(x.dtype):
+        return False
+    host = x.host.astype(np.float32) if x.dtype in dtypes.HALVES else x.host
+    return bool(np.isnan(host).any())
+
+
+def inspect(function: Callable[..., Any], **options: Any) -> Callable[..., Inspection]:
+    """Compile a function (plain or jitted) and return what was made, without running.
+
+    Args:
+        function: what to look at.
+        **options: as for `jit`.
+
+    Returns:
+        A function of the same arguments that returns an `Inspection`.
+
+    Example:
+        >>> import rxcore as rx
+        >>> rx.inspect(lambda x: x * 2 + 1)(rx.asarray([1.0])).launches
+        1
+    """
+    made = function if hasattr(function, "lower") else jit(function, **options)
+    return made.lower  # type: ignore[no-any-return, attr-defined]

@@ -1,0 +1,1 @@
+"""The loop language: Nests of scalar statements, one level above text."""

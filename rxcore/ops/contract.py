@@ -1,0 +1,423 @@
+"""Contractions: sums of products, described by axis labels as in einsum.
+
+`contract(x, y; x_labels, y_labels, out_labels)` names every axis by a letter. A label
+of the operands that the result lacks is summed over. Types, transposition and batching
+are then a dict, a swap and one more letter. Lowering sorts labels into batch, m, n and
+k, and looks whether the strides make one matrix product: that is the op `product`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from attrs import frozen
+
+from rxcore.base import dtypes, errors
+from rxcore.base.dtypes import DType
+from rxcore.compiler.address import strides_of
+from rxcore.ir.primitive import REGISTRY, Expand, Native, Primitive
+from rxcore.ir.types import Type
+from rxcore.ops import shape as maps
+from rxcore.ops.families import Linear
+from rxcore.ops.samples import Case, Samples, draw
+from rxcore.trace.capture import capture
+from rxcore_kernels.matmul import plan_matmul
+
+__all__ = ["bind_contract"]
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def letter(number: int) -> str:
+    """Return the label of a number; there is no end of them."""
+    return _LETTERS[number] if number < 52 else chr(0x100 + number)
+
+
+def _sizes(
+    x: Type, y: Type, x_labels: str, y_labels: str, out_labels: str
+) -> dict[str, int]:
+    """Return the length of each label, checked."""
+    sizes: dict[str, int] = {}
+    for labels, type in ((x_labels, x), (y_labels, y)):
+        if len(labels) != type.ndim or len(set(labels)) != len(labels):
+            raise errors.ShapeError(
+                f"contract: labels {labels!r} do not name the axes of shape"
+                f" {type.shape}, one letter each"
+            )
+        for name, n in zip(labels, type.shape, strict=True):
+            if sizes.setdefault(name, n) != n:
+                raise errors.ShapeError(
+                    f"contract: axes that are multiplied must have one length, got"
+                    f" shapes {x.shape} and {y.shape} ({x_labels},{y_labels}->"
+                    f"{out_labels})"
+                )
+    shared = set(x_labels) & set(y_labels)
+    lone = set(sizes) - shared - set(out_labels)
+    if set(out_labels) - set(sizes) or lone or len(set(out_labels)) != len(out_labels):
+        raise errors.ShapeError(
+            f"contract: every label of {x_labels},{y_labels}->{out_labels} must stand in"
+            " two of the three"
+        )
+    return sizes
+
+
+def _infer(x: Type, y: Type, **labels: str) -> Type:
+    sizes = _sizes(x, y, **labels)
+    if x.dtype != y.dtype:
+        raise errors.DTypeError(
+            f"contract: dtypes {x.dtype.name} and {y.dtype.name} differ; convert one"
+            " with .astype(...)"
+        )
+    shape = tuple(sizes[name] for name in labels["out_labels"])
+    return Type(x.dtype, shape, x.weak and y.weak)
+
+
+@frozen
+class Groups:
+    """Labels by their role: batch in all three, m of x, n of y, k summed."""
+
+    batch: str
+    m: str
+    n: str
+    k: str
+
+    @classmethod
+    def of(cls, x_labels: str, y_labels: str, out_labels: str) -> Groups:
+        """Sort labels; each group in the result's order, k in that of x."""
+        both = set(x_labels) & set(y_labels)
+        return cls(
+            "".join(c for c in out_labels if c in both),
+            "".join(c for c in out_labels if c not in y_labels),
+            "".join(c for c in out_labels if c not in x_labels),
+            "".join(c for c in x_labels if c in both and c not in out_labels),
+        )
+
+
+def _reference(x: Any, y: Any, *, x_labels: str, y_labels: str, out_labels: str) -> Any:
+    groups = Groups.of(x_labels, y_labels, out_labels)
+    dtype = x.dtype
+    if dtype in dtypes.HALVES:
+        x, y = x.astype(np.float32), y.astype(np.float32)
+    sizes = dict(zip(x_labels + y_labels, x.shape + y.shape, strict=True))
+
+    def extent(labels: str) -> int:
+        return math.prod(sizes[c] for c in labels)
+
+    def arrange(a: Any, labels: str, order: tuple[str, str, str]) -> Any:
+        axes = [labels.index(c) for c in "".join(order)]
+        return np.transpose(a, axes).reshape([extent(part) for part in order])
+
+    left = arrange(x, x_labels, (groups.batch, groups.m, groups.k))
+    right = arrange(y, y_labels, (groups.batch, groups.k, groups.n))
+    with np.errstate(all="ignore"):
+        found = np.matmul(left, right)
+    order = groups.batch + groups.m + groups.n
+    full = found.reshape([sizes[c] for c in order])
+    return np.transpose(full, [order.index(c) for c in out_labels]).astype(dtype)
+
+
+def _jvp_of(made: Any) -> Any:
+    def jvp(primals: Any, tangents: Any, **labels: str) -> Any:
+        (x, y), (t, u) = primals, tangents
+        op = made()
+        out = op.bind(x, y, **labels)
+        first = None if t is None else op.bind(t, y, **labels)
+        second = None if u is None else op.bind(x, u, **labels)
+        if first is None or second is None:
+            return out, second if first is None else first
+        return out, REGISTRY["add"].bind(first, second)
+
+    return jvp
+
+
+def _transpose(
+    ct: Any, x: Any, y: Any, *, x_labels: str, y_labels: str, out_labels: str
+) -> Any:
+    if isinstance(x, Linear):
+        return [bind_contract(ct, y, out_labels, y_labels, x_labels), None]
+    return [None, bind_contract(x, ct, x_labels, out_labels, y_labels)]
+
+
+def _batch(
+    args: Any, dims: Any, *, x_labels: str, y_labels: str, out_labels: str
+) -> Any:
+    fresh = next(
+        name
+        for name in map(letter, range(len(x_labels + y_labels) + 1))
+        if name not in x_labels + y_labels
+    )
+    wide = [
+        labels if d is None else labels[:d] + fresh + labels[d:]
+        for labels, d in zip((x_labels, y_labels), dims, strict=True)
+    ]
+    return bind_contract(*args, *wide, fresh + out_labels), 0
+
+
+_PRODUCTS: tuple[tuple[tuple[int, ...], tuple[int, ...], str], ...] = (
+    ((3, 4), (4, 5), "ab,bc->ac"),
+    ((3, 4), (4, 5), "ab,bc->ca"),
+    ((4, 3), (4, 5), "ba,bc->ac"),
+    ((3, 4), (5, 4), "ab,cb->ac"),
+    ((2, 3, 4), (2, 4, 5), "sab,sbc->sac"),
+    ((2, 3, 4), (4, 5), "sab,bc->sac"),
+    ((3, 4), (2, 4, 5), "ab,sbc->sac"),
+    ((3, 4), (2, 4, 5), "ab,sbc->asc"),
+    ((3, 2, 4), (4, 2, 5), "asb,bsc->sca"),
+    ((2, 3, 4), (3, 4, 5), "abc,bcd->ad"),
+    ((2, 3, 4), (4, 5, 3), "abc,cdb->ad"),
+    ((4,), (4,), "a,a->"),
+    ((3, 4), (4,), "ab,b->a"),
+    ((3, 4), (3,), "ab,a->b"),
+    ((3, 4), (3, 4), "ab,ab->a"),
+    ((3, 4), (3, 4), "ab,ab->ab"),
+    ((3,), (4,), "a,b->ba"),
+    ((), (4,), ",a->a"),
+    ((3, 1), (1, 4), "ab,bc->ac"),
+    ((3, 0), (0, 4), "ab,bc->ac"),
+    ((0, 3), (3, 4), "ab,bc->ac"),
+    ((17, 33), (33, 40), "ab,bc->ac"),
+)
+
+
+def _cases(dtype: DType, rng: np.random.Generator) -> Iterator[Case]:
+    for x_shape, y_shape, text in _PRODUCTS:
+        operands, out = text.split("->")
+        first, second = operands.split(",")
+        x, y = draw(rng, dtype, x_shape), draw(rng, dtype, y_shape)
+        labels = {"x_labels": first, "y_labels": second, "out_labels": out}
+        yield (x, y), labels
+
+
+# the matrix product -----------------------------------------------------------------
+
+
+@frozen
+class _Matrices:
+    """Arguments of `plan_matmul`."""
+
+    sizes: tuple[int, int, int, int]
+    a: tuple[int, int, int]
+    b: tuple[int, int, int]
+    c: tuple[int, int]
+
+
+def _merged(labels: str, sizes: dict[str, int], strides: dict[str, int]) -> int | None:
+    """Return the one stride with which labels run as one axis, None where not.
+
+    An axis of length 1 has no stride; an absent one has stride 0.
+    """
+    step: int | None = None
+    below = 1
+    for name in reversed(labels):
+        if sizes[name] == 1:
+            continue
+        stride = strides.get(name, 0)
+        if step is None:
+            step = stride
+        elif stride != step * below:
+            return None
+        below *= sizes[name]
+    return 0 if step is None else step
+
+
+def _matrices(
+    x: Type, y: Type, *, x_labels: str, y_labels: str, out_labels: str
+) -> _Matrices | None:
+    """Read the contraction as one batched matrix product in place, if it is one.
+
+    The result's labels must be a batch (of any kind), then some that only x has, then
+    some that only y has; each group must run with one stride through each operand.
+    """
+    sizes = _sizes(x, y, x_labels=x_labels, y_labels=y_labels, out_labels=out_labels)
+    cut = len(out_labels)
+    while cut and out_labels[cut - 1] not in x_labels:
+        cut -= 1
+    first = cut
+    while first and out_labels[first - 1] not in y_labels:
+        first -= 1
+    batch, m, n = out_labels[:first], out_labels[first:cut], out_labels[cut:]
+    k = Groups.of(x_labels, y_labels, out_labels).k
+    along_x = dict(zip(x_labels, strides_of(x.shape), strict=True))
+    along_y = dict(zip(y_labels, strides_of(y.shape), strict=True))
+    a = [_merged(part, sizes, along_x) for part in (batch, m, k)]
+    b = [_merged(part, sizes, along_y) for part in (batch, k, n)]
+    if None in a or None in b:
+        return None
+    s, rows, columns, depth = (
+        math.prod(sizes[c] for c in part) for part in (batch, m, n, k)
+    )
+    return _Matrices(
+        (s, rows, columns, depth),
+        (a[0] or 0, a[1] or 0, a[2] or 0),
+        (b[0] or 0, b[1] or 0, b[2] or 0),
+        (rows * columns, columns),
+    )
+
+
+def _plan(x: Type, y: Type, **labels: str) -> Any:
+    found = _matrices(x, y, **labels)
+    if found is None or x.dtype not in (dtypes.float32, dtypes.float64):
+        return None
+    return plan_matmul(x.dtype.name, *found.sizes, found.a, found.b, found.c)
+
+
+def _rows(x: Type, y: Type, **labels: str) -> int | None:
+    found = _matrices(x, y, **labels)
+    plan = _plan(x, y, **labels)
+    if found is None or plan is None or not plan.by_rows:
+        return None
+    return found.sizes[0] * found.sizes[1]
+
+
+def _product_cases(dtype: DType, rng: np.random.Generator) -> Iterator[Case]:
+    for (x, y), labels in _cases(dtype, rng):
+        types = Type(x.dtype, x.shape), Type(y.dtype, y.shape)
+        if _matrices(*types, **labels) is not None:
+            yield (x, y), labels
+
+
+_product: Primitive = Primitive(
+    name="product",
+    family="contraction",
+    infer=_infer,
+    lower=Native(_plan, _rows),
+    reference=_reference,
+    jvp=_jvp_of(lambda: _product),
+    transpose=_transpose,
+    batch=_batch,
+    samples=Samples((dtypes.float32, dtypes.float64), _product_cases, 64),
+    document="Multiply matrices that lie in the operands with one stride per group.",
+)
+
+
+# lowering ---------------------------------------------------------------------------
+
+
+def _expand(x: Type, y: Type, **labels: str) -> Any:
+    def compose(a: Any, b: Any) -> list[Any]:
+        return [_composed(a, b, **labels)]
+
+    return capture(compose, [x, y]).graph
+
+
+def _composed(a: Any, b: Any, *, x_labels: str, y_labels: str, out_labels: str) -> Any:
+    """Write the contraction as a matrix product, or as a multiplication and a sum."""
+    groups = Groups.of(x_labels, y_labels, out_labels)
+    sizes = dict(zip(x_labels + y_labels, a.shape + b.shape, strict=True))
+    depth = math.prod(sizes[c] for c in groups.k)
+    matrix = math.prod(sizes[c] for c in groups.m + groups.n) > 1
+    dtype = a.dtype
+    halves = dtype in dtypes.HALVES
+    if halves:
+        convert = REGISTRY["convert"].bind
+        a, b = (convert(v, dtype=dtypes.float32) for v in (a, b))
+    if a.dtype in (dtypes.float32, dtypes.float64) and depth != 1 and matrix:
+        out = _as_product(a, b, x_labels, y_labels, out_labels)
+    else:
+        out = _multiply_and_sum(a, b, x_labels, y_labels, out_labels)
+    return REGISTRY["convert"].bind(out, dtype=dtype) if halves else out
+
+
+def _multiply_and_sum(a: Any, b: Any, x_labels: str, y_labels: str, out: str) -> Any:
+    """Multiply over all labels and sum those that the result lacks: one loop."""
+    groups = Groups.of(x_labels, y_labels, out)
+    order = out + groups.k
+    sizes = dict(zip(x_labels + y_labels, a.shape + b.shape, strict=True))
+    shape = tuple(sizes[c] for c in order)
+    full = [
+        maps.broadcast(v, shape, tuple(order.index(c) for c in labels))
+        for v, labels in ((a, x_labels), (b, y_labels))
+    ]
+    product = REGISTRY["mul"].bind(*full)
+    axes = tuple(range(len(out), len(order)))
+    return REGISTRY["sum"].bind(product, axes=axes) if axes else product
+
+
+def _as_product(a: Any, b: Any, x_labels: str, y_labels: str, out: str) -> Any:
+    """Find the matrix product that needs the fewest elements rearranged."""
+    named = {"x_labels": x_labels, "y_labels": y_labels, "out_labels": out}
+    if _matrices(a.type, b.type, **named) is not None:
+        return _product.bind(a, b, **named)
+    swapped = {"x_labels": y_labels, "y_labels": x_labels, "out_labels": out}
+    if _matrices(b.type, a.type, **swapped) is not None:
+        return _product.bind(b, a, **swapped)
+    choices = []
+    for first, second, x_names, y_names in (
+        (a, b, x_labels, y_labels),
+        (b, a, y_labels, x_labels),
+    ):
+        groups = Groups.of(x_names, y_names, out)
+        canonical = groups.batch + groups.m + groups.n
+        x_ways = [x_names, groups.batch + groups.m + groups.k]
+        y_ways = [y_names, groups.batch + groups.k + groups.n]
+        for x_way in x_ways:
+            for y_way in y_ways:
+                for way in (out, canonical):
+                    moved = (
+                        first.size * (x_way != x_names)
+                        + second.size * (y_way != y_names)
+                        + math.prod(_shape_of(way, first, second, x_names, y_names))
+                        * (way != out)
+                    )
+                    choices.append(
+                        (moved, first, second, x_names, y_names, x_way, y_way, way)
+                    )
+    choices.sort(key=lambda c: c[0])
+    for _, first, second, x_names, y_names, x_way, y_way, way in choices:
+        x_type = first.type.with_shape(
+            _shape_of(x_way, first, second, x_names, y_names)
+        )
+        y_type = second.type.with_shape(
+            _shape_of(y_way, first, second, x_names, y_names)
+        )
+        named = {"x_labels": x_way, "y_labels": y_way, "out_labels": way}
+        if _matrices(x_type, y_type, **named) is not None:
+            left = maps.transpose(first, tuple(x_names.index(c) for c in x_way))
+            right = maps.transpose(second, tuple(y_names.index(c) for c in y_way))
+            found = _product.bind(left, right, **named)
+            return maps.transpose(found, tuple(way.index(c) for c in out))
+    raise errors.InternalError(
+        f"contract: no matrix product for {x_labels},{y_labels}->{out}"
+    )
+
+
+def _shape_of(
+    labels: str, x: Any, y: Any, x_labels: str, y_labels: str
+) -> tuple[int, ...]:
+    sizes = dict(zip(x_labels + y_labels, x.shape + y.shape, strict=True))
+    return tuple(sizes[c] for c in labels)
+
+
+_contract: Primitive = Primitive(
+    name="contract",
+    family="contraction",
+    infer=_infer,
+    lower=Expand(_expand),
+    reference=_reference,
+    jvp=_jvp_of(lambda: _contract),
+    transpose=_transpose,
+    batch=_batch,
+    samples=Samples(dtypes.ALL, _cases, 64),
+    document="Sum products of two arrays over the axes that the result lacks.",
+)
+
+
+def bind_contract(x: Any, y: Any, x_labels: str, y_labels: str, out_labels: str) -> Any:
+    """Apply `contract`, its labels renamed in order so that equal ones look equal."""
+    names: dict[str, str] = {}
+    for name in x_labels + y_labels:
+        names.setdefault(name, letter(len(names)))
+
+    def renamed(labels: Sequence[str]) -> str:
+        return "".join(names.get(name, name) for name in labels)
+
+    return _contract.bind(
+        x,
+        y,
+        x_labels=renamed(x_labels),
+        y_labels=renamed(y_labels),
+        out_labels=renamed(out_labels),
+    )

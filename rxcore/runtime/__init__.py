@@ -1,0 +1,1 @@
+"""Arrays, programs and their launch."""

@@ -1,0 +1,335 @@
+"""Immutable, dense, row-major arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, final
+
+import numpy as np
+
+from rxcore.base import dtypes, errors
+from rxcore.base.dtypes import DType
+from rxcore.ir.operators import Numeric
+from rxcore.ir.types import Type
+from rxcore_kernels import memory
+
+__all__ = ["Array", "as_value", "asarray", "from_host"]
+
+
+@final
+class Array(Numeric):
+    """An immutable array.
+
+    It holds a buffer (a capsule with an address), or a read-only ndarray, or both:
+    each is made from the other on first use. `buffer` is unset until then, so that
+    the path of a warm call reads it without asking.
+    """
+
+    __slots__ = ("__weakref__", "_host", "buffer", "type")
+
+    type: Type
+    buffer: Any
+
+    def __init__(self, type: Type, buffer: Any) -> None:
+        self.type = type
+        self.buffer = buffer
+
+    @classmethod
+    def of_host(cls, type: Type, host: Any) -> Array:
+        """Wrap a read-only, contiguous ndarray of the Type's dtype and shape."""
+        made = cls.__new__(cls)
+        made.type = type
+        made._host = host
+        return made
+
+    @classmethod
+    def scalar(cls, number: Any, type: Type) -> Array:
+        """Return an Array of rank 0 that holds a number."""
+        host = np.asarray(number).astype(type.dtype)
+        host.flags.writeable = False
+        return cls.of_host(type, host)
+
+    @property
+    def host(self) -> Any:
+        """The elements as a read-only ndarray, without a copy."""
+        try:
+            return self._host
+        except AttributeError:
+            pass
+        buffer = self._buffer()
+        self._host = memory.view(buffer, self.type.dtype, self.type.shape)
+        return self._host
+
+    def _buffer(self) -> Any:
+        try:
+            return self.buffer
+        except AttributeError:
+            raise errors.UserError(
+                f"this array of type {self.type} was donated to a jitted call and no"
+                " longer exists; copy it before the call, or do not donate it"
+            ) from None
+
+    def ensure_buffer(self) -> Any:
+        """Return the buffer, made from the host's array if need be."""
+        try:
+            return self.buffer
+        except AttributeError:
+            pass
+        try:
+            host = self._host
+        except AttributeError:
+            return self._buffer()
+        self.buffer = memory.borrow(host.__array_interface__["data"][0], host)
+        return self.buffer
+
+    def donate(self) -> None:
+        """Give the memory away: the Array raises when it is used again."""
+        for slot in ("buffer", "_host"):
+            if hasattr(self, slot):
+                delattr(self, slot)
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether the Array was donated."""
+        return not (hasattr(self, "buffer") or hasattr(self, "_host"))
+
+    def literal(self) -> Any:
+        """Return the Python number that this Array came from, or None."""
+        if not self.type.weak or self.type.ndim:
+            return None
+        return self.host.item()
+
+    @property
+    def device(self) -> str:
+        """Where the elements are."""
+        return "cpu"
+
+    def block_until_ready(self) -> Array:
+        """Return this Array once its elements are there."""
+        return self
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        host = self.host
+        if dtype is not None and np.dtype(dtype) != host.dtype:
+            if copy is False:
+                raise ValueError("a conversion needs a copy")
+            return host.astype(dtype)
+        return host.copy() if copy else host
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        """Export by DLPack; consumers that cannot hold read-only memory get a copy."""
+        host = self.host
+        try:
+            return host.__dlpack__(**kwargs)
+        except (BufferError, TypeError):
+            return host.copy().__dlpack__()
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)
+
+    def __buffer__(self, flags: int) -> memoryview:
+        return memoryview(self.host)
+
+    def item(self, *args: int) -> Any:
+        """Return the element as a Python number.
+
+        Raises:
+            ShapeError: when there is more than one element and no index.
+        """
+        if not args and self.type.size != 1:
+            raise errors.ShapeError(
+                f"item() needs an array of one element, this one has shape {self.shape}"
+            )
+        return self.host.item(*args)
+
+    def tolist(self) -> Any:
+        """Return the elements as nested lists of Python numbers."""
+        return self.host.tolist()
+
+    def _one(self, what: str) -> Any:
+        if self.type.size != 1:
+            raise errors.ShapeError(
+                f"{what} needs an array of one element, this one has shape {self.shape}"
+            )
+        return self.host.reshape(())[()]
+
+    def __bool__(self) -> bool:
+        return bool(self._one("bool()"))
+
+    def __int__(self) -> int:
+        return int(self._one("int()"))
+
+    def __float__(self) -> float:
+        return float(self._one("float()"))
+
+    def __complex__(self) -> complex:
+        return complex(self._one("complex()"))
+
+    def __index__(self) -> int:
+        if self.type.shape or not dtypes.is_integer(self.dtype):
+            raise DTypeErrorIndex(self)
+        return int(self.host)
+
+    def __len__(self) -> int:
+        if not self.type.shape:
+            raise TypeError("len() of an array of rank 0")
+        return self.type.shape[0]
+
+    def __iter__(self) -> Iterator[Array]:
+        if not self.type.shape:
+            raise TypeError("iteration over an array of rank 0")
+        inner = Type(self.dtype, self.type.shape[1:])
+        host = self.host
+        for i in range(self.type.shape[0]):
+            yield from_host(host[i], inner)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise TypeError(
+            "rxcore arrays are immutable: write x = x.at[index].set(value) instead of"
+            " x[index] = value"
+        )
+
+    def __format__(self, spec: str) -> str:
+        if spec and not self.type.shape:
+            return format(self.host[()], spec)
+        return format(str(self), spec)
+
+    def __repr__(self) -> str:
+        if self.is_deleted:
+            return f"Array(donated, {self.type})"
+        body = np.array2string(self.host, separator=", ", prefix="Array(")
+        return f"Array({body}, dtype={self.dtype.name})"
+
+    def __str__(self) -> str:
+        return str(self.host) if not self.is_deleted else repr(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_unpickle, (self.host.copy(), self.type.weak))
+
+    def __copy__(self) -> Array:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Array:
+        return from_host(self.host.copy(), self.type)
+
+
+def DTypeErrorIndex(x: Array) -> TypeError:  # noqa: N802 - builds that error
+    """Build the error for an index that is no integer of rank 0."""
+    return TypeError(f"only an integer array of rank 0 is an index, not {x.type}")
+
+
+def _unpickle(host: Any, weak: bool) -> Array:
+    return from_host(host, Type(host.dtype, host.shape, weak))
+
+
+def from_host(result: Any, type: Type) -> Array:
+    """Wrap what NumPy computed; the ndarray becomes read-only and ours."""
+    host = np.asarray(result, type.dtype)
+    if not host.flags.c_contiguous:
+        host = host.copy(order="C")
+    if host.flags.writeable:
+        host.flags.writeable = False
+    return Array.of_host(type, host)
+
+
+def _weak(number: Any) -> DType:
+    if isinstance(number, bool):
+        return dtypes.bool_
+    if isinstance(number, int):
+        if -(2**31) <= number < 2**31:
+            return dtypes.default_int()
+        return dtypes.int64 if number < 2**63 else dtypes.uint64
+    return (
+        dtypes.default_float()
+        if isinstance(number, float)
+        else dtypes.result_complex(dtypes.default_float())
+    )
+
+
+_SCALARS = (bool, int, float, complex)
+
+
+def as_value(x: Any) -> Array:
+    """Return an Array of a number (weak), or a copy of anything NumPy understands."""
+    if isinstance(x, Array):
+        return x
+    if isinstance(x, _SCALARS) and not isinstance(x, np.generic):
+        dtype = _weak(x)
+        return Array.scalar(x, Type(dtype, (), weak=not isinstance(x, bool)))
+    return asarray(x)
+
+
+def asarray(x: Any, dtype: Any = None) -> Array:
+    """Make an immutable Array.
+
+    **Meaning**: `np.array(x, dtype)`, with Python numbers in the default dtypes
+    (float32, int32) instead of NumPy's 64-bit ones.
+
+    Args:
+        x: an Array, ndarray, number, or nested lists of numbers or arrays.
+        dtype: what the elements become; default: as they are.
+
+    Returns:
+        An Array; a writable ndarray is copied, so later changes to it do not show.
+
+    Raises:
+        DTypeError: when the elements are of a dtype that rxcore does not compute with.
+
+    Example:
+        >>> asarray([1.0, 2.0])
+        Array([1., 2.], dtype=float32)
+    """
+    wanted = None if dtype is None else dtypes.as_dtype(dtype)
+    if isinstance(x, Array):
+        if wanted is None or wanted == x.dtype:
+            return x if not x.type.weak else Array.of_host(x.type.strong(), x.host)
+        return from_host(x.host.astype(wanted), Type(wanted, x.shape))
+    try:
+        host = np.array(x)
+    except ValueError as error:
+        raise errors.ShapeError(
+            f"asarray: the nested lists are ragged: {error}"
+        ) from error
+    if host.dtype == object and _has_arrays(x):
+        host = np.array(_to_host(x))
+    python = not hasattr(x, "dtype") and not _holds_numpy(x)
+    if wanted is None and python:
+        wanted = _default_for(host)
+    found = dtypes.as_dtype(wanted if wanted is not None else host.dtype)
+    if host.dtype == object or host.dtype.kind in "USOmM":
+        raise dtypes.DTypeError_(host.dtype)
+    host = host.astype(found, order="C", copy=False)
+    return from_host(host, Type(found, host.shape))
+
+
+def _default_for(host: Any) -> DType | None:
+    if host.dtype.kind == "f":
+        return dtypes.default_float()
+    if host.dtype.kind == "c":
+        return dtypes.result_complex(dtypes.default_float())
+    if host.dtype.kind in "iu":
+        wide = dtypes.default_int()
+        limits = np.iinfo(wide)
+        fits = not host.size or (limits.min <= host.min() and host.max() <= limits.max)
+        return wide if fits else dtypes.as_dtype(host.dtype)
+    return None
+
+
+def _first_leaf(x: Any) -> Any:
+    while isinstance(x, list | tuple) and x:
+        x = x[0]
+    return x
+
+
+def _holds_numpy(x: Any) -> bool:
+    return hasattr(_first_leaf(x), "dtype")
+
+
+def _has_arrays(x: Any) -> bool:
+    return isinstance(_first_leaf(x), Numeric)
+
+
+def _to_host(x: Any) -> Any:
+    if isinstance(x, list | tuple):
+        return [_to_host(i) for i in x]
+    return np.asarray(x)

@@ -1,0 +1,468 @@
+"""Assemble: from an optimized Graph to tables of native steps: steps 3 to 6.
+
+Every equation becomes rows of a table: a fused group its Nests, a hand-made kernel its
+plan, a scan a loop over a table of its own, and what has no compiled form a callback
+of its NumPy reference.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from attrs import define, field
+
+from rxcore.compiler.capabilities import Capabilities
+from rxcore.compiler.forms import is_compiled, is_dense
+from rxcore.compiler.lower import lower
+from rxcore.compiler.schedule import schedule
+from rxcore.ir.graph import Equation, Graph, Literal, Operand, Value
+from rxcore.ir.primitive import (
+    Accumulating,
+    Fusion,
+    Iterates,
+    Native,
+    Repeats,
+    Switches,
+)
+from rxcore.ir.types import Type
+from rxcore.loops.grid import grid_extent
+from rxcore.loops.nest import Nest
+from rxcore.runtime.places import (
+    ConstantMemory,
+    Fixed,
+    Flipped,
+    Memory,
+    Place,
+    Stepped,
+    memories,
+    shifted,
+)
+from rxcore.targets import cpu
+from rxcore_kernels import engine
+from rxcore_kernels.plan import In, Out, Plan, Scratch, Step
+from rxcore_kernels.source import Source
+
+Word = Place | int
+
+
+@define(eq=False)
+class Row:
+    """A table's row before addresses are known: words are given one by one."""
+
+    kernel: Source | int
+    words: int
+    lo: int = 0
+    hi: int = 1
+    chunk: int = 0
+    chained: int = 0
+
+
+@define(eq=False)
+class Assembly:
+    """Everything that a native program needs.
+
+    Args:
+        tables: rows of steps; table 0 is the main one.
+        words: the frame: integers, and places still to be resolved.
+        patches: for each loop the words it changes after a pass.
+        memories: the arena's memories.
+        nests: scheduled Nests, for inspection.
+        fallbacks: ops that run by their reference, with the reason.
+        launches: how many kernels one call launches, outside loops.
+        alive: what must live as long as the program.
+    """
+
+    tables: list[list[Row]] = field(factory=lambda: [[]])
+    words: list[Word | tuple[str, int]] = field(factory=list)
+    patches: dict[int, list[tuple[int, int, int, int]]] = field(factory=dict)
+    memories: list[Memory] = field(factory=list)
+    nests: list[Nest] = field(factory=list)
+    fallbacks: list[tuple[str, str]] = field(factory=list)
+    launches: int = 0
+    alive: list[Any] = field(factory=list)
+
+
+class Assembler:
+    """Writes the tables of one program."""
+
+    def __init__(self, capabilities: Capabilities) -> None:
+        self.capabilities = capabilities
+        self.made = Assembly()
+        self.clock = 0
+        self.loops: tuple[int, ...] = ()
+        self.count = 0
+        self.pending: dict[int, list[Memory]] = {}
+        self.table = 0
+
+    # Memory and words ----------------------------------------------------------
+
+    def memory(self, nbytes: int) -> Fixed:
+        """Return a new intermediate."""
+        made = Memory(nbytes, self.clock, self.loops, self.clock)
+        self.made.memories.append(made)
+        return Fixed(made)
+
+    def touch(self, place: Place) -> None:
+        """Note that a place is used now; in a loop, until the loop ends."""
+        for m in memories(place):
+            m.death = max(m.death, self.clock)
+            if len(self.loops) > len(m.loops):
+                self.pending[self.loops[len(m.loops)]].append(m)
+
+    def constant(self, value: Any, type: Type) -> Fixed:
+        """Return memory that holds a number for ever."""
+        host = np.full(max(type.size, 1), value, type.dtype)
+        self.made.alive.append(host)
+        return Fixed(ConstantMemory(host.__array_interface__["data"][0]))
+
+    def word(self, word: Word | tuple[str, int]) -> int:
+        """Append a word to the frame; a moving place is patched by its loop."""
+        index = len(self.made.words)
+        self.made.words.append(word if not isinstance(word, Stepped | Flipped) else 0)
+        if isinstance(word, Stepped):
+            start = self.word(word.start)
+            patch = (engine.ADD, index, start, word.stride)
+            self.made.patches[word.loop].append(patch)
+        elif isinstance(word, Flipped):
+            even, odd = self.word(word.even), self.word(word.odd)
+            self.made.patches[word.loop].append((engine.FLIP, index, even, odd))
+        return index
+
+    def words_of(self, words: Sequence[Word | tuple[str, int]]) -> int:
+        """Append words that stand together; return where they begin."""
+        begin = len(self.made.words)
+        self.made.words.extend(0 for _ in words)
+        for k, w in enumerate(words):
+            if not isinstance(w, Stepped | Flipped):
+                self.made.words[begin + k] = w
+        for k, w in enumerate(words):
+            if isinstance(w, Stepped):
+                start = self.word(w.start)
+                patch = (engine.ADD, begin + k, start, w.stride)
+                self.made.patches[w.loop].append(patch)
+            elif isinstance(w, Flipped):
+                even, odd = self.word(w.even), self.word(w.odd)
+                patch = (engine.FLIP, begin + k, even, odd)
+                self.made.patches[w.loop].append(patch)
+        return begin
+
+    def row(
+        self,
+        kernel: Source | int,
+        words: Sequence[Word | tuple[str, int]],
+        lo: int = 0,
+        hi: int = 1,
+        chunk: int = 0,
+    ) -> None:
+        """Append a step to the current table."""
+        for w in words:
+            if isinstance(w, Fixed | Stepped | Flipped):
+                self.touch(w)
+        row = Row(kernel, self.words_of(words), lo, hi, chunk)
+        self.made.tables[self.table].append(row)
+        self.clock += 1
+
+    def copy(self, target: Place, source: Place, nbytes: int) -> None:
+        """Append a copy of bytes."""
+        if nbytes:
+            self.row(engine.COPY, [target, source], 0, nbytes)
+
+    # Graphs --------------------------------------------------------------------
+
+    def graph(
+        self, graph: Graph, inputs: Sequence[Place], wanted: Sequence[Place | None]
+    ) -> list[Place]:
+        """Append a Graph's steps; return where its outputs are.
+
+        An output for which a place is wanted ends up there.
+        """
+        env: dict[Value, Place] = dict(zip(graph.inputs, inputs, strict=True))
+        alias = {e.outputs[0]: e.inputs[0] for e in graph.equations if is_dense(e)}
+        targets: dict[Value, Place] = {}
+        for o, want in zip(graph.outputs, wanted, strict=True):
+            while isinstance(o, Value) and o in alias:
+                o = alias[o]
+            if want is not None and isinstance(o, Value) and o not in env:
+                targets.setdefault(o, want)
+        for e in graph.equations:
+            self.equation(e, env, targets)
+        outs: list[Place] = []
+        for o, want in zip(graph.outputs, wanted, strict=True):
+            here = self.read(o, env)
+            if want is not None and here is not want:
+                self.copy(want, here, o.type.nbytes)
+                here = want
+            outs.append(here)
+        for here in outs:
+            self.touch(here)
+        return outs
+
+    def read(self, o: Operand, env: dict[Value, Place]) -> Place:
+        """Return where an operand is."""
+        if isinstance(o, Literal):
+            return self.constant(o.value, o.type)
+        return env[o]
+
+    def equation(
+        self, e: Equation, env: dict[Value, Place], targets: dict[Value, Place]
+    ) -> None:
+        """Append an equation's steps."""
+        if is_dense(e):
+            env[e.outputs[0]] = self.read(e.inputs[0], env)
+            return
+        ins = [self.read(o, env) for o in e.inputs]
+        form = e.primitive.lower
+        if isinstance(form, Iterates):
+            self.scan(e, ins, env, targets)
+            return
+        if isinstance(form, Repeats):
+            self.repeat(e, ins, env, targets)
+            return
+        outs = [targets.get(v) or self.memory(v.type.nbytes) for v in e.outputs]
+        env.update(zip(e.outputs, outs, strict=True))
+        if isinstance(form, Switches):
+            self.switch(e, ins, outs)
+        elif isinstance(form, Fusion):
+            self.nest(lower(e), ins, outs)
+        elif isinstance(form, Native) and is_compiled(e):
+            plan = form.function(*[o.type for o in e.inputs], **e.params)
+            if plan is None:
+                self.host(e, ins, outs, "no kernel for these types and sizes")
+            else:
+                self.plan(plan, ins, outs)
+        elif isinstance(form, Accumulating) and is_compiled(e):
+            types = tuple(o.type for o in e.inputs)
+            made = form.function(types, tuple(v.type for v in e.outputs), **e.params)
+            if made is None:
+                self.host(e, ins, outs, "no loops for these types")
+            else:
+                self.nest(made, ins, outs)
+        else:
+            reason = getattr(form, "reason", "complex numbers")
+            self.host(e, ins, outs, reason)
+
+    # Kernels -------------------------------------------------------------------
+
+    def nest(self, nest: Nest, ins: Sequence[Place], outs: Sequence[Place]) -> None:
+        """Append a Nest: schedule it for the CPU, print it."""
+        names: dict[str, Place] = {f"in{k}": p for k, p in enumerate(ins)}
+        names |= {f"out{k}": p for k, p in enumerate(outs)}
+        for made in schedule(nest, self.capabilities):
+            for b in made.buffers:
+                if b.name not in names:
+                    names[b.name] = self.memory(b.size * b.dtype.itemsize)
+            extent = grid_extent(made)
+            if extent == 0:
+                continue
+            self.made.nests.append(made)
+            emission = cpu.emit(made)
+            words: list[Word | tuple[str, int]] = [
+                w if isinstance(w, int) else shifted(names[w.name], w.offset)
+                for w in emission.words
+            ]
+            self.made.launches += 1
+            self.row(emission.source, words, 0, extent, made.chunk)
+
+    def plan(self, plan: Plan, ins: Sequence[Place], outs: Sequence[Place]) -> None:
+        """Append a hand-made kernel's steps."""
+        scratch = [self.memory(n) for n in plan.scratch]
+        self.made.launches += 1
+
+        def place(w: In | Out | Scratch | int) -> Word:
+            match w:
+                case In():
+                    return shifted(ins[w.index], w.offset)
+                case Out():
+                    return shifted(outs[w.index], w.offset)
+                case Scratch():
+                    return shifted(scratch[w.index], w.offset)
+            return w
+
+        for step in plan.steps:
+            words = [place(w) for w in step.words]
+            if isinstance(step, Step):
+                self.row(step.source, words, step.lo, step.hi, step.chunk)
+            else:
+                function = step.function
+                address = self.callback(
+                    lambda w, lo, hi, f=function: f(
+                        ctypes.cast(w, ctypes.c_void_p).value, lo, hi
+                    )
+                )
+                self.row(address, words, step.lo, step.hi, step.chunk)
+
+    def callback(self, function: Any) -> int:
+        """Return the address of a step that calls Python."""
+        address, keep = engine.callback(function)
+        self.made.alive.append(keep)
+        return address
+
+    def host(
+        self, e: Equation, ins: Sequence[Place], outs: Sequence[Place], reason: str
+    ) -> None:
+        """Append a callback that runs an op's reference."""
+        self.made.fallbacks.append((e.primitive.name, reason))
+        in_types = [o.type for o in e.inputs]
+        out_types = [v.type for v in e.outputs]
+        reference, params, multiple = (
+            e.primitive.reference,
+            e.params,
+            e.primitive.multiple,
+        )
+
+        def call(words: Any, lo: int, hi: int) -> None:
+            del lo, hi
+            given = [view(words[k], t) for k, t in enumerate(in_types)]
+            result = reference(*given, **params)
+            results = result if multiple else (result,)
+            for k, (r, t) in enumerate(zip(results, out_types, strict=True)):
+                if t.size:
+                    np.copyto(view(words[len(in_types) + k], t), r, casting="unsafe")
+
+        self.row(self.callback(call), [*ins, *outs])
+
+    # Control -------------------------------------------------------------------
+
+    def _body(self, table: int, work: Any) -> Any:
+        """Run `work` with another table as the current one."""
+        before, self.table = self.table, table
+        try:
+            return work()
+        finally:
+            self.table = before
+
+    def _new_table(self) -> int:
+        self.made.tables.append([])
+        return len(self.made.tables) - 1
+
+    def _open_loop(self) -> int:
+        self.count += 1
+        self.loops = (*self.loops, self.count)
+        self.pending[self.count] = []
+        self.made.patches[self.count] = []
+        return self.count
+
+    def _close_loop(self, loop: int) -> None:
+        self.loops = self.loops[:-1]
+        for m in self.pending.pop(loop):
+            m.death = max(m.death, self.clock)
+            if len(self.loops) > len(m.loops):
+                self.pending[self.loops[len(m.loops)]].append(m)
+
+    def scan(
+        self,
+        e: Equation,
+        ins: Sequence[Place],
+        env: dict[Value, Place],
+        targets: dict[Value, Place],
+    ) -> None:
+        """Append a loop over steps; per-step places move by a stride."""
+        p = e.params
+        body: Graph = p["graph"]
+        first, count, length = p["constants"], p["carries"], p["length"]
+        types = [o.type for o in body.inputs[first : first + count]]
+        front = [self.memory(t.nbytes) for t in types]
+        back = [self.memory(t.nbytes) for t in types]
+        for target, source, t in zip(front, ins[first:], types, strict=False):
+            self.copy(target, source, t.nbytes)
+        ys = [targets.get(v) or self.memory(v.type.nbytes) for v in e.outputs[count:]]
+        final = front if length % 2 == 0 else back
+        env.update(zip(e.outputs, [*final, *ys], strict=True))
+        if length:
+            loop = self._open_loop()
+            begin = self.clock
+            carries = [Flipped(loop, a, b) for a, b in zip(front, back, strict=True)]
+            moved = [Flipped(loop, b, a) for a, b in zip(front, back, strict=True)]
+            xs = [
+                self._stepped(loop, place, o.type, length, p["reverse"])
+                for place, o in zip(
+                    ins[first + count :], e.inputs[first + count :], strict=True
+                )
+            ]
+            steps = [
+                self._stepped(loop, place, v.type, length, p["reverse"])
+                for place, v in zip(ys, e.outputs[count:], strict=True)
+            ]
+            table = self._new_table()
+            inputs = [*ins[:first], *carries, *xs]
+            self._body(table, lambda: self.graph(body, inputs, [*moved, *steps]))
+            for place in (*front, *back, *ys, *ins):
+                self.touch(place)
+            self._close_loop(loop)
+            del begin
+            self._loop_row(loop, length, table)
+        for place in (*front, *back):
+            self.touch(place)
+
+    def _stepped(
+        self, loop: int, place: Place, type: Type, length: int, reverse: bool
+    ) -> Stepped:
+        stride = type.nbytes // length
+        if reverse:
+            return Stepped(loop, shifted(place, (length - 1) * stride), -stride)
+        return Stepped(loop, place, stride)
+
+    def _loop_row(self, loop: int, length: int, table: int) -> None:
+        words: list[Any] = [("frame", 0), length, ("table", table), ("rows", table)]
+        words += [("patches", loop), ("count", loop)]
+        self.row(engine.LOOP, words)
+
+    def repeat(
+        self,
+        e: Equation,
+        ins: Sequence[Place],
+        env: dict[Value, Place],
+        targets: dict[Value, Place],
+    ) -> None:
+        """Append a while loop; its carries end where the last pass left them."""
+        p = e.params
+        test: Graph = p["test"]
+        body: Graph = p["graph"]
+        first, second = p["test_constants"], p["test_constants"] + p["constants"]
+        types = [o.type for o in e.inputs[second:]]
+        front = [self.memory(t.nbytes) for t in types]
+        back = [self.memory(t.nbytes) for t in types]
+        for target, source, t in zip(front, ins[second:], types, strict=True):
+            self.copy(target, source, t.nbytes)
+        flag = self.memory(1)
+        loop = self._open_loop()
+        carries = [Flipped(loop, a, b) for a, b in zip(front, back, strict=True)]
+        moved = [Flipped(loop, b, a) for a, b in zip(front, back, strict=True)]
+        asked, table = self._new_table(), self._new_table()
+        self._body(asked, lambda: self.graph(test, [*ins[:first], *carries], [flag]))
+        inputs = [*ins[first:second], *carries]
+        self._body(table, lambda: self.graph(body, inputs, moved))
+        for place in (*front, *back, *ins, flag):
+            self.touch(place)
+        self._close_loop(loop)
+        words: list[Any] = [("frame", 0), ("table", asked), ("rows", asked), flag]
+        words += [("table", table), ("rows", table), ("patches", loop), ("count", loop)]
+        self.row(engine.WHILE, words)
+        outs = [targets.get(v) or self.memory(v.type.nbytes) for v in e.outputs]
+        for out, carry, t in zip(outs, carries, types, strict=True):
+            self.copy(out, carry, t.nbytes)
+        env.update(zip(e.outputs, outs, strict=True))
+
+    def switch(self, e: Equation, ins: Sequence[Place], outs: Sequence[Place]) -> None:
+        """Append a choice between tables."""
+        branches: tuple[Graph, ...] = e.params["branches"]
+        # A branch may not run: what it needs lives from before to after the choice.
+        loop = self._open_loop()
+        words: list[Any] = [("frame", 0), ins[0], len(branches)]
+        for branch in branches:
+            table = self._new_table()
+            self._body(table, lambda b=branch: self.graph(b, ins[1:], list(outs)))
+            words += [("table", table), ("rows", table)]
+        for place in (*ins, *outs):
+            self.touch(place)
+        self._close_loop(loop)
+        self.row(engine.SWITCH, words)
+
+
+def view(address: int, type: Type) -> Any:
+    """Return memory at an address as an ndarray."""
+    raw: Any = (ctypes.c_char * max(type.nbytes, 1)).from_address(address)
+    return np.frombuffer(raw, type.dtype, type.size).reshape(type.shape)

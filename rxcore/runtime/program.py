@@ -1,0 +1,258 @@
+"""Programs: the compiled form of a Graph, steps 2 to 8 of the straight line.
+
+`compile_graph` shows the line: optimize, assemble (lower, schedule, emit), build,
+and bind everything into a native program that `Program.run` launches.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from array import array
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from attrs import field, frozen
+
+from rxcore.base import config
+from rxcore.compiler.capabilities import Capabilities
+from rxcore.compiler.pipeline import optimize
+from rxcore.ir.graph import Equation, Graph, Value
+from rxcore.ir.primitive import Primitive
+from rxcore.ir.types import Type
+from rxcore.loops.nest import Nest
+from rxcore.runtime.array import Array
+from rxcore.runtime.assemble import Assembler, Assembly, Row
+from rxcore.runtime.places import (
+    ConstantMemory,
+    Fixed,
+    InputSlot,
+    Memory,
+    OutputSlot,
+    Place,
+    plan_arena,
+)
+from rxcore_kernels import builder, engine, host
+from rxcore_kernels.source import Source
+
+__all__ = ["Program", "compile_graph", "run_graph", "run_primitive"]
+
+
+@frozen(eq=False)
+class Program:
+    """A Graph compiled for the CPU, with what it took.
+
+    Args:
+        graph: what it computes.
+        optimized: the Graph of groups, kernels and control ops.
+        nests: the scheduled loop nests.
+        sources: the text of every kernel.
+        kernels: the built kernels.
+        launches: kernel launches of one call, bodies of loops counted once.
+        fallbacks: (op, reason) for each op that runs by its reference.
+        compile_seconds: from Graph to native program.
+        cache_hits: kernels that were in memory or on disk.
+        compiled: kernels that had to be compiled.
+        peak_bytes: intermediates and outputs of one call.
+        native: the native program.
+    """
+
+    graph: Graph
+    optimized: Graph
+    nests: tuple[Nest, ...]
+    sources: tuple[Source, ...]
+    kernels: tuple[builder.Kernel, ...]
+    launches: int
+    fallbacks: tuple[tuple[str, str], ...]
+    compile_seconds: float
+    cache_hits: int
+    compiled: int
+    peak_bytes: int
+    out_types: tuple[Type, ...]
+    native: engine.NativeProgram = field(repr=False)
+
+    def run(self, args: Sequence[Array]) -> list[Array]:
+        """Launch the program on arrays."""
+        buffers = self.native.run(*[a.ensure_buffer() for a in args])
+        return [Array(t, b) for t, b in zip(self.out_types, buffers, strict=True)]
+
+
+def capabilities() -> Capabilities:
+    """Return what this machine's CPU can do."""
+    found = host.features()
+    return Capabilities(
+        kind="cpu",
+        vector_bytes=found.vector_bits // 8,
+        cache_bytes=host.cache_sizes()[1],
+        units=host.available_cpus(),
+    )
+
+
+def compile_graph(graph: Graph) -> Program:
+    """Compile a Graph: optimize, lower, schedule, emit, build, bind."""
+    begin = time.perf_counter()
+    log = config.current().log
+    _say(log, "graph", graph)
+    optimized = optimize(graph)
+    _say(log, "graph", optimized)
+    assembler = Assembler(capabilities())
+    ins = [Fixed(InputSlot(k)) for k in range(len(graph.inputs))]
+    specs, places = _outputs(optimized, ins)
+    assembler.graph(optimized, ins, places)
+    made = assembler.made
+    _say(log, "nests", *made.nests)
+    sources = _sources(made)
+    _say(log, "source", *(s.text for s in sources))
+    before = builder.build_statistics().compiled
+    kernels = builder.build(sources)
+    compiled = builder.build_statistics().compiled - before
+    addresses = {s: k.address for s, k in zip(sources, kernels, strict=True)}
+    arena = plan_arena(made.memories)
+    native = _bind(made, addresses, len(ins), specs, arena)
+    seconds = time.perf_counter() - begin
+    _say(log, "cache", f"{len(kernels)} kernels, {compiled} compiled, {seconds:.3f} s")
+    return Program(
+        graph=graph,
+        optimized=optimized,
+        nests=tuple(made.nests),
+        sources=sources,
+        kernels=tuple(kernels),
+        launches=made.launches,
+        fallbacks=tuple(made.fallbacks),
+        compile_seconds=seconds,
+        cache_hits=len(kernels) - compiled,
+        compiled=compiled,
+        peak_bytes=arena + sum(s.nbytes for s in specs if s.alias < 0),
+        out_types=tuple(o.type for o in graph.outputs),
+        native=native,
+    )
+
+
+def _say(log: frozenset[str], what: str, *values: Any) -> None:
+    if what in log:
+        for v in values:
+            print(v, file=sys.stderr)
+
+
+def _outputs(
+    graph: Graph, ins: list[Fixed]
+) -> tuple[list[engine.OutputSpec], list[Place | None]]:
+    """Return the outputs' sizes and places; an output that is an input shares it."""
+    number = {v: k for k, v in enumerate(graph.inputs)}
+    alias = {e.outputs[0]: e.inputs[0] for e in graph.equations if _dense(e)}
+    specs: list[engine.OutputSpec] = []
+    places: list[Place | None] = []
+    for k, o in enumerate(graph.outputs):
+        while o in alias and isinstance(o, Value):
+            o = alias[o]
+        found = number.get(o, -1) if isinstance(o, Value) else -1
+        specs.append(engine.OutputSpec(o.type.nbytes, found))
+        places.append(None if found >= 0 else Fixed(OutputSlot(k)))
+    del ins
+    return specs, places
+
+
+def _dense(e: Equation) -> bool:
+    from_form = getattr(e.primitive.lower, "dense", False)
+    return bool(from_form)
+
+
+def _sources(made: Assembly) -> tuple[Source, ...]:
+    found: dict[Source, None] = {}
+    for table in made.tables:
+        for row in table:
+            if isinstance(row.kernel, Source):
+                found[row.kernel] = None
+    return tuple(found)
+
+
+def _bind(
+    made: Assembly,
+    addresses: dict[Source, int],
+    inputs: int,
+    specs: list[engine.OutputSpec],
+    arena: int,
+) -> engine.NativeProgram:
+    """Resolve places to addresses; make the native program."""
+    slots = engine.Slots(inputs, len(specs))
+    template: list[int] = []
+    moves: list[tuple[int, int, int]] = []
+    alive: list[Any] = [made.alive]
+    for index, word in enumerate(made.words):
+        template.append(0)
+        match word:
+            case int():
+                template[index] = word
+            case ("frame", _):
+                moves.append((index, slots.frame, 0))
+            case ("table", int(k)):
+                moves.append((index, slots.table(k), 0))
+            case ("rows", int(k)):
+                template[index] = len(made.tables[k])
+            case ("patches", int(loop)):
+                flat = array("q", [x for p in made.patches[loop] for x in p] or [0])
+                alive.append(flat)
+                template[index] = flat.buffer_info()[0]
+            case ("count", int(loop)):
+                template[index] = len(made.patches[loop])
+            case Fixed(base=base, offset=offset):
+                match base:
+                    case Memory():
+                        moves.append((index, slots.arena, base.offset + offset))
+                    case InputSlot():
+                        moves.append((index, slots.input(base.number), offset))
+                    case OutputSlot():
+                        moves.append((index, slots.output(base.number), offset))
+                    case ConstantMemory():
+                        template[index] = base.address + offset
+    tables = [[_entry(row, addresses) for row in table] for table in made.tables]
+    parallel = any(row.chunk for table in made.tables for row in table)
+    return engine.make_program(
+        inputs,
+        specs,
+        template,
+        moves,
+        tables,
+        arena_bytes=arena,
+        release_gil=parallel or len(tables) > 1,
+        keep_alive=alive,
+    )
+
+
+def _entry(row: Row, addresses: dict[Source, int]) -> engine.Entry:
+    kernel = row.kernel
+    address = addresses[kernel] if isinstance(kernel, Source) else kernel
+    return engine.Entry(address, row.words, row.lo, row.hi, row.chunk, row.chained)
+
+
+_programs: dict[Any, Program] = {}
+_lock = threading.Lock()
+# Called when `rx.clear_caches` empties everything.
+clearers: list[Callable[[], None]] = [_programs.clear]
+
+
+def program_of(graph: Graph) -> Program:
+    """Return the program of a Graph, compiled once for equal Graphs."""
+    key = graph.key
+    found = _programs.get(key)
+    if found is None:
+        made = compile_graph(graph)
+        with _lock:
+            found = _programs.setdefault(key, made)
+    return found
+
+
+def run_graph(graph: Graph, args: Sequence[Array]) -> list[Array]:
+    """Run a Graph compiled, on concrete arrays."""
+    return program_of(graph).run(args)
+
+
+def run_primitive(
+    primitive: Primitive, args: Sequence[Any], params: dict[str, Any]
+) -> list[Array]:
+    """Run one op compiled, on concrete arrays: an eager scan, cond, or call."""
+    inputs = tuple(Value(a.type) for a in args)
+    outs = tuple(Value(t) for t in primitive.infer_all([a.type for a in args], params))
+    graph = Graph(inputs, outs, (Equation(primitive, inputs, outs, params),))
+    return run_graph(graph, args)

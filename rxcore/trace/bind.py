@@ -1,0 +1,67 @@
+"""Apply primitives: the meeting point of ops and traces, and eager evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rxcore.base import errors
+from rxcore.ir.operators import Numeric
+from rxcore.ir.primitive import NoRule, Primitive, install_binder
+from rxcore.runtime.array import Array, as_value, from_host
+from rxcore.runtime.program import run_primitive
+from rxcore.trace.tracer import Trace, Tracer, current, escaped, install_bottom
+
+
+class Eager(Trace):
+    """Computes at once: references on host arrays, compiled where a Graph is held."""
+
+    transform = "eager evaluation"
+
+    def process(
+        self, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]
+    ) -> Sequence[Any]:
+        """Compute the results."""
+        for a in args:
+            if isinstance(a, Tracer):
+                raise escaped(a)
+        types = [a.type for a in args]
+        outs = primitive.infer_all(types, params)
+        if isinstance(primitive.reference, NoRule):
+            return run_primitive(primitive, args, params)
+        result = primitive.reference(*[a.host for a in args], **params)
+        results = result if primitive.multiple else (result,)
+        return [from_host(r, t) for r, t in zip(results, outs, strict=True)]
+
+
+def bind(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+    """Apply a primitive in the current trace."""
+    given = [a if isinstance(a, Numeric) else as_value(a) for a in args]
+    outs = current().process(primitive, given, params)
+    return tuple(outs) if primitive.multiple else outs[0]
+
+
+def as_numeric(x: Any, call: str = "") -> Any:
+    """Return an Array or tracer for anything that a function accepts as an array.
+
+    Raises:
+        TreeError: when `x` is no array and no number.
+    """
+    if isinstance(x, Numeric):
+        return x
+    try:
+        return as_value(x)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, errors.UserError):
+            raise
+        where = f"{call}: " if call else ""
+        raise errors.TreeError(
+            f"{where}expected an array or a number, got {type(x).__name__}"
+            f" ({x!r}); convert it, or pass it as a static argument"
+        ) from error
+
+
+install_bottom(Eager())
+install_binder(bind)
+
+__all__ = ["Array", "Eager", "as_numeric", "bind"]

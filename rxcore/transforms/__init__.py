@@ -1,0 +1,1 @@
+"""Function transforms: each an interpreter over the slots of primitives."""
