@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from rxcore_kernels import host
 from rxcore_kernels.convolution_direct import (
@@ -16,7 +16,7 @@ from rxcore_kernels.convolution_direct import (
     table_source,
     weights_source,
 )
-from rxcore_kernels.convolution_geometry import Geometry, Pairs, geometry
+from rxcore_kernels.convolution_geometry import Geometry, Pairs, geometry, residues
 from rxcore_kernels.convolution_winograd import (
     winograd_finish_source,
     winograd_gradient_source,
@@ -35,6 +35,10 @@ BLOCK_TILES = 64
 GRADIENT_PARTS = 8
 GRADIENT_BYTES = 64 << 20
 """Most partial sums of a weight gradient, and about their most memory."""
+
+PACKED_OUTPUTS = 24
+PACKED_SUMS = 200
+"""Outputs and products from which the direct kernel copies what a tile reads."""
 
 SLACK = 256
 """Elements that a block may read, and not use, after the end of the padded images."""
@@ -269,9 +273,9 @@ def _table_step(g: Geometry, target: Word) -> Step:
 
 
 def _plan_direct(tile: Tile, g: Geometry) -> Plan:
-    if g.outputs == 1:
-        # One output alone needs more vectors to keep the adders busy.
-        tile = evolve(tile, heights=(1,), vectors=8)
+    if g.outputs <= 3:
+        # Few outputs need more vectors to keep the adders busy.
+        tile = evolve(tile, heights=(g.outputs,), vectors=(8, 4, 3)[g.outputs - 1])
     if g.stride == (1, 1, 1) and g.lhs != (1, 1, 1):
         return _plan_residues(tile, g)
     _, kh, kw = g.taps
@@ -337,7 +341,8 @@ def _main_step(
         *(*pitch[1:], *out, *place, math.prod(g.out)),
     )
     units = g.batch * g.groups * blocks
-    source = main_source(tile, strided=place[3] != 1)
+    packed = g.outputs >= PACKED_OUTPUTS and k >= PACKED_SUMS
+    source = main_source(tile, strided=place[3] != 1, packed=packed)
     work = g.batch * g.groups * g.outputs * math.prod(out) * k
     return Step(source, words, 0, units, split(units, work))
 
@@ -348,17 +353,21 @@ def _plan_residues(tile: Tile, g: Geometry) -> Plan:
     Outputs whose position has one remainder by the dilation read one subset of the
     taps, without dilation: each combination of remainders is a convolution of its own.
     """
-    options = [_residues(g, axis) for axis in range(3)]
-    low = tuple(-min([0, *(r.base for r in rs if r.taps)]) for rs in options)
+    options = [residues(g, axis) for axis in range(3)]
+    low: tuple[int, ...] = tuple(
+        -min([0, *(r.base for r in rs if r.taps)]) for rs in options
+    )
     high = tuple(max([0, *(r.last for r in rs if r.taps)]) for rs in options)
     most = tuple(max(r.count for r in rs) for rs in options)
     parts = zip(most, low, high, strict=True)
-    pitch = tuple(count + a + b for count, a, b in parts)
+    pitch: tuple[int, ...] = tuple(count + a + b for count, a, b in parts)
     size = _round(math.prod(pitch), 16) + 16
     flat = ((most[0] - 1) * pitch[1] + most[1] - 1) * pitch[2] + most[2]
-    unit = (1, 1, 1)
+    unit: tuple[int, ...] = (1, 1, 1)
     pad_words: tuple[Word, ...] = (
-        *(In(0), Scratch(0), size, *g.space, *low, *unit, *unit, *unit, *pitch),
+        In(0),
+        Scratch(0),
+        *(size, *g.space, *low, *unit, *unit, *unit, *pitch),
     )
     channels = g.batch * g.groups * g.channels
     pad = Step(
@@ -381,7 +390,8 @@ def _plan_residues(tile: Tile, g: Geometry) -> Plan:
         if k:
             base = (r.base + a for r, a in zip(combined, low, strict=True))
             table_words: tuple[Word, ...] = (
-                *(table, g.channels, size, 0, *taps, *base),
+                table,
+                *(g.channels, size, 0, *taps, *base),
                 *(*(r.spread for r in combined), *unit, *unit, *pitch),
             )
             first = tuple(r.first * s for r, s in zip(combined, kernel, strict=True))
@@ -394,39 +404,6 @@ def _plan_residues(tile: Tile, g: Geometry) -> Plan:
         args = (tile, g, weights, table, k, flat, size, pitch, out, place)
         steps.append(_main_step(*args))
     return Plan(tuple(steps), _direct_scratch(tile, g, size))
-
-
-@frozen
-class _Residue:
-    """The outputs index, index + dilation, ... of one dimension, and their taps."""
-
-    index: int
-    count: int
-    taps: int
-    first: int
-    step: int
-    base: int
-    spread: int
-
-    @property
-    def last(self) -> int:
-        return self.base + (self.taps - 1) * self.spread
-
-
-def _residues(g: Geometry, axis: int) -> list[_Residue]:
-    """Return the residues of one dimension; tap n of one reads base + n * spread."""
-    lhs, rhs, low, taps = g.lhs[axis], g.rhs[axis], g.low[axis], g.taps[axis]
-    step = lhs // math.gcd(lhs, rhs)
-    found = []
-    for index in range(lhs):
-        count = max(0, -(-(g.out[axis] - index) // lhs))
-        kept = [t for t in range(taps) if (index + t * rhs - low) % lhs == 0]
-        first = kept[0] if kept else 0
-        base = (index + first * rhs - low) // lhs if kept else 0
-        spread = step * rhs // lhs
-        start, by = (taps - 1 - first, -step) if g.flip else (first, step)
-        found.append(_Residue(index, count, len(kept), start, by, base, spread))
-    return found
 
 
 def plan_convolution_dx(

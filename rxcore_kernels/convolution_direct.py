@@ -11,14 +11,26 @@ not stored.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+from attrs import frozen
 
 from rxcore_kernels.matmul_text import wide
-from rxcore_kernels.matmul_tile import Tile, cover_rows, product, word_names
+from rxcore_kernels.matmul_tile import (
+    Operand,
+    Tile,
+    cover_rows,
+    multiply,
+    product,
+    word_names,
+)
 from rxcore_kernels.source import Source
 from rxcore_kernels.text import I64, Slot, Value, Writer, kernel
 
 SPACE = "depth", "height", "width"
+PACKED_TILES = 10
+"""Tiles of outputs that share one packed block."""
+
 PAD_WORDS = " ".join(
     ["size"]
     + [f"{name}_{d}" for name in ("in", "low", "dilate", "stride") for d in SPACE]
@@ -105,7 +117,28 @@ def _pad_row(
                 with w.loop(first, stop) as j:
                     w.store(w.load(element, x, j * stride + offset), goal, j)
 
-            w.choose(stride.equals(1), copy, pick)
+            def pick_even() -> None:
+                # Stride 2 is common: two vectors make one of every second element.
+                size = tile.lanes
+                with w.loop(first, stop, size) as j:
+                    begin = j * 2 + offset
+                    left = d["in_width"] - begin
+                    parts = [
+                        w.load(
+                            tile.vector,
+                            *(x, begin + i),
+                            mask=w.first_lanes(left - i, size),
+                        )
+                        for i in (0, size)
+                    ]
+                    even = w.shuffle(parts[0], parts[1], range(0, 2 * size, 2))
+                    w.store(even, goal, j, mask=w.first_lanes(stop - j, size))
+
+            def stepped() -> None:
+                two = pick_even if tile.masks else pick
+                w.choose(stride.equals(2), two, pick)
+
+            w.choose(stride.equals(1), copy, stepped)
 
     def dilated() -> None:
         begin = w.maximum((dilate - 1 - low) // dilate, 0)
@@ -189,14 +222,19 @@ def weights_source(tile: Tile) -> Source:
 
 
 @functools.cache
-def main_source(tile: Tile, *, strided: bool = False) -> Source:
+def main_source(tile: Tile, *, strided: bool = False, packed: bool = False) -> Source:
     """Return the step that computes blocks of the flat output.
 
     Unit (image * groups + group) * blocks + block is `block` flat positions of all
-    outputs of one group of one image. Where `strided`, neighbours in a row of outputs
-    are `by_width` apart: the outputs of one residue of a dilated input.
+    outputs of one group of one image.
+
+    Args:
+        tile: the block sizes.
+        strided: neighbours in a row of outputs are `by_width` apart: the outputs of
+            one residue of a dilated input.
+        packed: copy what a tile reads to the stack, for many outputs and k > 0.
     """
-    kind = "strided" if strided else "dense"
+    kind = ("strided" if strided else "dense") + ("_packed" if packed else "")
     symbol = f"convolution_{kind}_{tile.rows}_{tile.name}"
     element = tile.element
     with kernel(symbol, wide=wide(tile)) as w:
@@ -204,40 +242,111 @@ def main_source(tile: Tile, *, strided: bool = False) -> Source:
         d = word_names(w, 4, MAIN_WORDS)
         direct = tile.masks and not strided
         spare = None if direct else w.stack(element, tile.rows * tile.columns)
+        room = tile.block_k + PACKED_TILES * tile.rows if packed else 0
+        buffer = w.stack(element, max(room, 1) * tile.columns)
         with w.loop(w.lo, w.hi) as unit:
             batch, block = unit // d["blocks"], unit % d["blocks"]
             image, group = batch // d["groups"], batch % d["groups"]
             offset = image * d["image_size"] + group * d["group_size"]
             source = w.at(x, offset, element)
             panels = (d["outputs"] + (tile.rows - 1)) // tile.rows
-            packed = group * panels * d["k"] * tile.rows
-            first_weight = w.at(weights, packed, element)
-            size = d["out_size"]
-            goal = w.at(y, batch * d["outputs"] * size + d["origin"], element)
+            start = group * panels * d["k"] * tile.rows
+            first_weight = w.at(weights, start, element)
+            place = batch * d["outputs"] * d["out_size"] + d["origin"]
+            goal = w.at(y, place, element)
             stop = w.minimum(d["flat"], (block + 1) * d["block"])
             with w.loop(block * d["block"], stop, tile.columns) as f:
+                column = _Column(w, tile, d, f, first_weight, goal, spare)
                 line = w.at(source, f, element)
-
-                def tall(
-                    height: int,
-                    o: Value,
-                    extra: Value | int,
-                    line: Value = line,
-                    f: Value = f,
-                    first_weight: Value = first_weight,
-                    goal: Value = goal,
-                    size: Value = size,
-                ) -> None:
-                    panel = w.at(first_weight, o * d["k"] + extra, element)
-                    sums = _accumulate(w, tile, height, line, panel, table, d["k"])
-                    rows = [
-                        w.at(goal, (o + extra + i) * size, element)
-                        for i in range(height)
-                    ]
-                    _store_rows(w, tile, sums, rows, f, spare, d)
-
-                cover_rows(w, tile.heights, d["outputs"], tall)
+                if packed:
+                    column.compute_packed(line, table, buffer)
+                else:
+                    column.compute(line, table)
     return Source(w.text, symbol)
+
+
+@frozen
+class _Column:
+    """All outputs of one group at `tile.columns` flat positions from `f`."""
+
+    w: Writer
+    tile: Tile
+    d: dict[str, Value]
+    f: Value
+    weights: Value
+    y: Value
+    spare: Value | None
+
+    def compute(self, x: Value, table: Value) -> None:
+        """Print one pass over k per tile, reading x through the table."""
+        w, tile, d = self.w, self.tile, self.d
+
+        def tall(height: int, o: Value, extra: Value | int) -> None:
+            panel = w.at(self.weights, o * d["k"] + extra, tile.element)
+            sums = _accumulate(w, tile, height, x, panel, table, d["k"])
+            self.store(sums, o + extra)
+
+        cover_rows(w, tile.heights, d["outputs"], tall)
+
+    def compute_packed(self, x: Value, table: Value, buffer: Value) -> None:
+        """Print blocks of k: copy x side by side, multiply, keep sums on the stack."""
+        w, tile, d = self.w, self.tile, self.d
+        element, most = tile.element, PACKED_TILES * tile.rows
+        partial = w.at(buffer, tile.block_k * tile.columns, element)
+        with (
+            w.loop(0, d["outputs"], most) as first,
+            w.loop(0, d["k"], tile.block_k) as k0,
+        ):
+            depth = w.minimum(d["k"] - k0, tile.block_k)
+            entries = w.at(table, k0, I64)
+            with w.loop(0, depth) as kk:
+                line = w.at(x, w.load(I64, entries, kk), element)
+                for j in range(0, tile.columns, tile.lanes):
+                    part = w.load(tile.vector, line, j)
+                    w.store(part, buffer, kk * tile.columns + j)
+
+            def tall(height: int, o: Value, extra: Value | int) -> None:
+                sums = _zeros(w, tile, height)
+                place = (first + o) * d["k"] + k0 * tile.rows + extra
+                operand = Operand(w.at(self.weights, place, element), 1, tile.rows)
+                multiply(w, tile, operand, buffer, tile.columns, depth, sums)
+                kept = w.at(partial, (o + extra) * tile.columns, element)
+                with w.when(k0 > 0):
+                    for index, slot in _vectors(tile, sums):
+                        slot.set(slot.get() + w.load(tile.vector, kept, index))
+
+                def keep() -> None:
+                    for index, slot in _vectors(tile, sums):
+                        w.store(slot.get(), kept, index)
+
+                done = k0 + depth >= d["k"]
+                store = functools.partial(self.store, sums, first + o + extra)
+                w.choose(done, store, keep)
+
+            count = w.minimum(d["outputs"] - first, most)
+            cover_rows(w, tile.heights, count, tall)
+
+    def store(self, sums: list[list[Slot]], first: Value) -> None:
+        """Store a tile's rows, which are outputs from `first`."""
+        size = self.d["out_size"]
+        rows = [
+            self.w.at(self.y, (first + i) * size, self.tile.element)
+            for i in range(len(sums))
+        ]
+        _store_rows(self.w, self.tile, sums, rows, self.f, self.spare, self.d)
+
+
+def _zeros(w: Writer, tile: Tile, height: int) -> list[list[Slot]]:
+    return [
+        [w.slot(tile.vector, 0.0) for _ in range(tile.vectors)] for _ in range(height)
+    ]
+
+
+def _vectors(tile: Tile, sums: list[list[Slot]]) -> Iterator[tuple[int, Slot]]:
+    """Yield each accumulator with its place in a dense tile."""
+    for i, row in enumerate(sums):
+        for j, slot in enumerate(row):
+            yield i * tile.columns + j * tile.lanes, slot
 
 
 def _accumulate(
@@ -250,9 +359,7 @@ def _accumulate(
     k: Value,
 ) -> list[list[Slot]]:
     """Print sums[i][j] = sum over kk of weights[kk][i] * x[table[kk] + vector j]."""
-    sums = [
-        [w.slot(tile.vector, 0.0) for _ in range(tile.vectors)] for _ in range(height)
-    ]
+    sums = _zeros(w, tile, height)
     with w.loop(0, k) as kk:
         line = w.at(x, w.load(I64, table, kk), tile.element)
         panel = [w.load(tile.vector, line, j * tile.lanes) for j in range(tile.vectors)]
@@ -267,7 +374,7 @@ def _accumulate(
 def _store_rows(
     w: Writer,
     tile: Tile,
-    sums: Sequence[Sequence[Slot]],
+    sums: list[list[Slot]],
     rows: Sequence[Value],
     f: Value,
     spare: Value | None,
@@ -276,9 +383,8 @@ def _store_rows(
     """Store a tile of flat positions f... into the dense rows that they lie in."""
     element, pitch, width = tile.element, d["pitch_width"], d["out_width"]
     if spare is not None:
-        for i, row in enumerate(sums):
-            for j, slot in enumerate(row):
-                w.store(slot.get(), spare, i * tile.columns + j * tile.lanes)
+        for index, slot in _vectors(tile, sums):
+            w.store(slot.get(), spare, index)
     first, last = f // pitch, (f + (tile.columns - 1)) // pitch
     with w.loop(first, last + 1) as line:
         z, y = line // d["pitch_height"], line % d["pitch_height"]
@@ -295,8 +401,8 @@ def _store_rows(
                 end = w.minimum(width - start, tile.columns)
                 with w.loop(begin, end) as column:
                     for row_index, goal in enumerate(goals):
-                        index = column + row_index * tile.columns
-                        part = w.load(element, spare, index)
+                        spot = column + row_index * tile.columns
+                        part = w.load(element, spare, spot)
                         w.store(part, goal, column * d["by_width"])
 
 

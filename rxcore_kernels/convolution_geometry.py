@@ -163,3 +163,37 @@ def geometry(
         flip=flip,
         transpose=transpose,
     )
+
+
+@frozen
+class Residue:
+    """The outputs index, index + dilation, ... of one dimension, and their taps."""
+
+    index: int
+    count: int
+    taps: int
+    first: int
+    step: int
+    base: int
+    spread: int
+
+    @property
+    def last(self) -> int:
+        """What the last tap reads."""
+        return self.base + (self.taps - 1) * self.spread
+
+
+def residues(g: Geometry, axis: int) -> list[Residue]:
+    """Return the residues of one dimension; tap n of one reads base + n * spread."""
+    lhs, rhs, low, taps = g.lhs[axis], g.rhs[axis], g.low[axis], g.taps[axis]
+    step = lhs // math.gcd(lhs, rhs)
+    found = []
+    for index in range(lhs):
+        count = max(0, -(-(g.out[axis] - index) // lhs))
+        kept = [t for t in range(taps) if (index + t * rhs - low) % lhs == 0]
+        first = kept[0] if kept else 0
+        base = (index + first * rhs - low) // lhs if kept else 0
+        spread = step * rhs // lhs
+        start, by = (taps - 1 - first, -step) if g.flip else (first, step)
+        found.append(Residue(index, count, len(kept), start, by, base, spread))
+    return found

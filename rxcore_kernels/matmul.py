@@ -1,4 +1,4 @@
-"""Matrix products of float32 and float64 arrays with any strides."""
+"""Matrix products of floating-point arrays with any strides."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from attrs import frozen
 
 from rxcore_kernels import host
 from rxcore_kernels.host import Features
+from rxcore_kernels.matmul_narrow import NARROW, plan_narrow
 from rxcore_kernels.matmul_text import pack_source, product_source
 from rxcore_kernels.matmul_tile import ELEMENTS, Tile, choose_tile
 from rxcore_kernels.matmul_vector import dots_source, line_source, sweep_source
@@ -57,7 +58,8 @@ def plan_matmul(
     The sum over k is taken in one fixed order for a given shape, whatever the pieces.
 
     Args:
-        dtype: "float32" or "float64".
+        dtype: "float32", "float64", "bfloat16" or "float16"; the two last are widened
+            to float32 and rounded once.
         batch: number of matrices.
         m: rows of A and C.
         n: columns of B and C.
@@ -86,14 +88,19 @@ def plan_matmul(
         >>> c[1, 2].item()
         3.0
     """
-    if dtype not in ELEMENTS:
-        known = " or ".join(ELEMENTS)
+    if dtype not in ELEMENTS and dtype not in NARROW:
+        known = ", ".join((*ELEMENTS, *NARROW))
         raise TypeError(f"plan_matmul: expected dtype {known}, got {dtype}")
     if min(batch, m, n, k) < 0:
         raise ValueError(
             f"plan_matmul: expected sizes >= 0, got batch={batch} m={m} n={n} k={k}"
         )
-    tile = choose_tile(dtype, features or host.features())
+    features = features or host.features()
+    if dtype in NARROW and batch * m * n:
+        multiply = functools.partial(plan_matmul, features=features)
+        strides = (a_strides, b_strides, c_strides)
+        return plan_narrow(dtype, (batch, m, n, k), strides, features, multiply, split)
+    tile = choose_tile(dtype if dtype in ELEMENTS else "float32", features)
     shape = _merge(_Shape(batch, m, n, k, a_strides, b_strides, c_strides))
     if shape.batch * m * n == 0:
         return Plan((), by_rows=True)

@@ -289,10 +289,7 @@ class _Block:
             if height == size:
                 self.prefetch(sums, goal)
             step = self.d["b_step"]
-            ahead = None
-            if height == size and self.kind.startswith("packed"):
-                lines = panel * (self.depth * 64) // (size * tile.element.bytes)
-                ahead = w.at(b, self.d["b_panel"] + lines, tile.element)
+            ahead = self.ahead(b, panel) if height == size else ()
             multiply(w, tile, operand, b, step, self.depth, sums, masks, ahead)
             if edge and not tile.masks:
                 self.finish_partial(sums, goal, width)
@@ -300,6 +297,19 @@ class _Block:
                 self.finish(sums, goal, masks)
 
         cover_rows(w, tile.heights, self.height, tall)
+
+    def ahead(self, b: Value, panel: Value) -> list[tuple[Value, Value | int]]:
+        """Return the lines of the next panels of B, of which this tile asks its share.
+
+        A packed panel is one run of lines; in place, each row has some.
+        """
+        w, element, size = self.w, self.tile.element, self.tile.columns
+        line = 64 // element.bytes
+        if self.kind.startswith("packed"):
+            done = panel * (self.depth * line) // self.tile.rows
+            return [(w.at(b, self.d["b_panel"] + done, element), line)]
+        step = self.d["b_step"]
+        return [(w.at(b, j, element), step) for j in range(size, 2 * size, line)]
 
     def prefetch(self, sums: list[list[Slot]], c: Value) -> None:
         """Ask for the tile of C, which is far away when C is large."""

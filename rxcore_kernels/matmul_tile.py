@@ -108,7 +108,7 @@ def multiply(
     count: Value,
     sums: Sequence[Sequence[Slot]],
     masks: Sequence[Value] | None = None,
-    ahead: Value | None = None,
+    ahead: Sequence[tuple[Value, Value | int]] = (),
 ) -> None:
     """Print sums[i][j] += A[i, kk] * B[kk, vector j] for kk in [0, count).
 
@@ -121,7 +121,7 @@ def multiply(
         count: steps of k.
         sums: accumulators, one sequence per row.
         masks: the columns that exist, where B is read in place.
-        ahead: memory of which each step asks for one line, for the tiles to come.
+        ahead: places, and elements between steps, of lines to ask for ahead of use.
     """
     element, vector = tile.element, tile.vector
     rows = [w.at(a.pointer, product(i, a.row), element) for i in range(len(sums))]
@@ -131,8 +131,8 @@ def multiply(
             w.load(vector, line, j * tile.lanes, mask=masks[j] if masks else None)
             for j in range(len(sums[0]))
         ]
-        if ahead is not None:
-            w.prefetch(ahead, kk * (64 // element.bytes), element)
+        for pointer, between in ahead:
+            w.prefetch(pointer, product(kk, between), element)
         place = product(kk, a.step)
         for row, row_sums in zip(rows, sums, strict=True):
             value = w.broadcast(w.load(element, row, place), tile.lanes)

@@ -12,6 +12,7 @@ __all__ = [
     "DTypeError",
     "DeviceError",
     "InternalError",
+    "OutOfRangeError",
     "RxError",
     "ShapeError",
     "TraceError",
@@ -30,6 +31,10 @@ class UserError(RxError):
 
 class ShapeError(UserError, ValueError):
     """Shapes, axes, sizes or indices do not fit."""
+
+
+class OutOfRangeError(ShapeError, IndexError):
+    """An index that is known when the program is written lies outside the array."""
 
 
 class DTypeError(UserError, TypeError):

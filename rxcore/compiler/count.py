@@ -66,8 +66,28 @@ class Work:
 def estimate(nest: Nest) -> Work:
     """Count the work of a whole Nest.
 
-    Blocks count as full until they meet their total, so a blocked Nest counts as the
-    one that it was made from. Scratch is free: it stays in the first cache.
+    A Block counts as the mean over its blocks, so that a blocked Nest counts as the
+    one that it was made from. Scratch is free: it stays in the first cache. What may
+    or may not run (an If) counts as running.
+
+    Args:
+        nest: the Nest, scheduled or not.
+
+    Returns:
+        The counts, over all iterations of all loops.
+
+    Example:
+        >>> from rxcore.base import dtypes
+        >>> from rxcore.loops.nest import Buffer, Index
+        >>> x, y = Buffer("x", dtypes.float32, 8), Buffer("y", dtypes.float32, 8, "out")
+        >>> at = Index.of("i")
+        >>> body = (
+        ...     Load("v", dtypes.float32, "x", at),
+        ...     Let("w", dtypes.float32, "sqrt", ("v",)),
+        ...     Store("y", at, "w"),
+        ... )
+        >>> estimate(Nest("roots", (x, y), (Loop("i", 8, "parallel", body),)))
+        Work(load_bytes=32.0, store_bytes=32.0, operations=48.0, iterations=8.0)
     """
     return _Counter(nest).body(nest.body)
 

@@ -12,9 +12,9 @@ from rxcore.base import config
 from rxcore.compiler.graph_passes.cse import cse
 from rxcore.compiler.graph_passes.dce import dce
 from rxcore.compiler.graph_passes.fuse import fuse
-from rxcore.compiler.graph_passes.hoist_scans import hoist_scans
 from rxcore.compiler.graph_passes.inline import inline
 from rxcore.compiler.graph_passes.simplify import simplify
+from rxcore.compiler.graph_passes.tidy_scans import tidy_scans
 from rxcore.ir.graph import Graph
 from rxcore.ir.verify import verify
 
@@ -25,7 +25,7 @@ PASSES: tuple[Pass, ...] = (
     simplify,
     cse,
     dce,
-    hoist_scans,
+    tidy_scans,
     simplify,
     cse,
     dce,

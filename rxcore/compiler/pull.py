@@ -7,6 +7,7 @@ dry, with a builder that only counts, to learn which elements a value reads.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from rxcore.compiler.address import Indices, delinearize, flatten
 from rxcore.ir.graph import Equation, Literal, Operand, Value
 from rxcore.ir.primitive import IndexMap, Pull, Scalar
 from rxcore.loops import scalar
-from rxcore.loops.nest import Constant, Index, Size
+from rxcore.loops.nest import Constant, Index, Number, Size
 from rxcore.loops.scalar import Builder, Term
 
 
@@ -27,6 +28,8 @@ class DoesNotFit(Exception):  # noqa: N818 - it is control flow, caught by fuse
         super().__init__()
         self.value = value
 
+
+_PLAIN = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
 
 Leaf = Callable[[Value, Indices], Term | None]
 
@@ -67,9 +70,20 @@ class Puller:
     def operand(self, o: Operand, index: Indices) -> Term:
         """Return the Term of an operand's element; rank 0 ignores the index."""
         if isinstance(o, Literal):
-            value = self.builder.constant(o.value, o.type.dtype)  # type: ignore[arg-type]
-            return Term(self.builder, value, o.type.dtype)
+            return Term(self.builder, self.literal(o), o.type.dtype)
         return self.pull(o, index if o.type.shape else ())
+
+    def literal(self, o: Literal) -> Any:
+        """Return a literal's operand: floats but the plainest stay out of the text.
+
+        So a new batch size in a mean, or a new learning rate, is no new kernel.
+        """
+        dtype, value = o.type.dtype, o.value
+        if dtype in (dtypes.float32, dtypes.float64):
+            number = float(value)  # type: ignore[arg-type]
+            if math.isfinite(number) and number not in _PLAIN:
+                return Number(number, dtype)
+        return self.builder.constant(value, dtype)  # type: ignore[arg-type]
 
     def pull(self, value: Value, index: Indices) -> Term:
         """Return the Term of a value's element."""

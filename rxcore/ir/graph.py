@@ -19,7 +19,7 @@ from rxcore.base import dtypes
 from rxcore.ir.primitive import Primitive
 from rxcore.ir.types import Type
 
-__all__ = ["Equation", "Graph", "Literal", "Operand", "Source", "Value", "subgraphs"]
+__all__ = ["Equation", "Graph", "Literal", "Operand", "Source", "Value", "has_effects", "subgraphs"]
 
 
 @final
@@ -166,6 +166,13 @@ def subgraphs(params: Mapping[str, Any]) -> Iterator[Graph]:
             yield p
         elif isinstance(p, tuple):
             yield from (g for g in p if isinstance(g, Graph))
+
+
+def has_effects(e: Equation) -> bool:
+    """Say whether an equation does more than compute its results."""
+    return e.primitive.effects or any(
+        has_effects(inner) for g in subgraphs(e.params) for inner in g.equations
+    )
 
 
 def _names() -> Iterator[str]:

@@ -29,6 +29,7 @@ from rxcore.loops.nest import (
     Loop,
     Nest,
     Operand,
+    Number,
     Size,
     Statement,
     Store,
@@ -105,7 +106,7 @@ class _Run:
 
     def operand(self, operand: Operand) -> Any:
         match operand:
-            case Constant():
+            case Constant() | Number():
                 return np.asarray(operand.value).astype(operand.dtype)[()]
             case Size():
                 return np.int64(operand.value)

@@ -134,7 +134,7 @@ def exact_square(x: Term) -> tuple[Term, Term]:
     square = x * x
     top = head(x)
     rest = x - top
-    # Plain mul and add never fuse, so each step below is exact.
+    # Every product is exact, so it does not matter whether it fuses with its sum.
     low = ((top * top - square) + (top + top) * rest) + rest * rest
     return square, low
 

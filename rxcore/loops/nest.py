@@ -5,7 +5,7 @@
               | Load(name, buffer, Index) | Store(buffer, Index, operand)
               | Loop(index, Extent, kind, accumulators, body)
               | Accumulate(name, operand) | If(name, body)
-    operand   = name | Constant(value, dtype) | Size(integer)
+    operand   = name | Constant(value, dtype) | Size(integer) | Number(value, dtype)
     Index     = constant + sum(coefficient * name)    affine; names are loop indices
                                                       or int64 Lets (a gather)
     Extent    = integer | Block(loop, size, total)    min(size, total - size * loop)
@@ -18,7 +18,8 @@ Loop indices are int64 values and may be operands. An accumulator belongs to a l
 value at the start of the iteration of the loop that owns it, after the loop as the
 final value. Every integer that came from a shape appears as an extent, in an Index,
 or as a `Size`: emitters lift those into the argument block, so that one text serves
-every size. `Constant`s stay in the text.
+every size. `Number`s, the program's own floats (a mean's divisor, a learning rate),
+are lifted too; `Constant`s stay in the text.
 
 Loop kinds: `lower` makes `parallel` and `serial`; `schedule` refines parallel into
 `lane` (independent), `group` (a work-group, or a chunk over threads) and `item`
@@ -30,6 +31,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
+import numpy as np
 from attrs import evolve, field, frozen
 
 from rxcore.base import dtypes
@@ -48,6 +50,7 @@ __all__ = [
     "Load",
     "Loop",
     "Nest",
+    "Number",
     "Operand",
     "Scratch",
     "Size",
@@ -86,7 +89,21 @@ class Size:
     value: int
 
 
-Operand = str | Constant | Size
+@frozen
+class Number:
+    """A float of the program: a word of the argument block."""
+
+    value: float
+    dtype: DType
+
+    @property
+    def bits(self) -> int:
+        """The bits as an unsigned integer of the dtype's size."""
+        kind = f"u{self.dtype.itemsize}"
+        return int(np.asarray(self.value).astype(self.dtype).view(kind))
+
+
+Operand = str | Constant | Size | Number
 
 
 def _tidy(
@@ -312,6 +329,8 @@ def _show_operand(operand: Operand) -> str:
             return f"{operand.value!r}"
         case Size():
             return f"#{operand.value}"
+        case Number():
+            return f"#{operand.value!r}"
     return operand
 
 

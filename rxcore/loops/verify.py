@@ -29,6 +29,7 @@ from rxcore.loops.nest import (
     Nest,
     Operand,
     Scratch,
+    Number,
     Size,
     Statement,
     Store,
@@ -92,7 +93,7 @@ class _Verifier:
 
     def use(self, operand: Operand) -> DType:
         match operand:
-            case Constant():
+            case Constant() | Number():
                 return operand.dtype
             case Size():
                 return dtypes.int64

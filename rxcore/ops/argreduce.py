@@ -142,7 +142,8 @@ def argmax(x: Any, axis: int | None = None, *, keepdims: bool = False) -> Any:
 
     Example:
         >>> import rxcore as rx
-        >>> rx.argmax(rx.asarray([[1, 5, 5], [3, 0, 1]]), axis=1)
+        >>> from rxcore.ops.argreduce import argmax
+        >>> argmax(rx.asarray([[1, 5, 5], [3, 0, 1]]), axis=1)
         Array([1, 0], dtype=int32)
     """
     return _arg_along(x, axis, keepdims, _argmax)
@@ -167,7 +168,8 @@ def argmin(x: Any, axis: int | None = None, *, keepdims: bool = False) -> Any:
 
     Example:
         >>> import rxcore as rx
-        >>> rx.argmin(rx.asarray([[1, 5, 5], [3, 0, 1]]), axis=1)
+        >>> from rxcore.ops.argreduce import argmin
+        >>> argmin(rx.asarray([[1, 5, 5], [3, 0, 1]]), axis=1)
         Array([0, 1], dtype=int32)
     """
     return _arg_along(x, axis, keepdims, _argmin)

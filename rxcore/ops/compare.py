@@ -11,6 +11,7 @@ import numpy as np
 
 from rxcore.base import dtypes, errors
 from rxcore.base.dtypes import DType
+from rxcore.ir.graph import Literal
 from rxcore.ir.primitive import NoRule, Primitive, Scalar
 from rxcore.ir.types import Type
 from rxcore.loops import scalar
@@ -328,6 +329,14 @@ def _select_transpose(ct: Any, condition: Any, yes: Any, no: Any) -> Any:
     ]
 
 
+def _select_simplify(e: Any, made_by: Any) -> Any:
+    del made_by
+    condition, yes, no = e.inputs
+    if isinstance(condition, Literal):
+        return yes if condition.value else no
+    return yes if yes is no else None
+
+
 def _selections(dtype: DType, rng: np.random.Generator) -> Iterator[Case]:
     full = (3, 4)
     for shapes in (
@@ -360,6 +369,7 @@ _select: Primitive = Primitive(
     transpose=_select_transpose,
     batch=NoRule("set below"),
     samples=Samples(dtypes.ALL, _selections, 0),
+    simplify=_select_simplify,
     call=_select_call,
     document="Return yes where the condition holds, else no.",
 )
@@ -384,8 +394,9 @@ def select(condition: Any, yes: Any, no: Any) -> Any:
 
     Example:
         >>> import rxcore as rx
+        >>> from rxcore.ops.compare import select
         >>> x = rx.asarray([-1.0, 2.0])
-        >>> rx.select(x > 0, x, 0)
+        >>> select(x > 0, x, 0)
         Array([0., 2.], dtype=float32)
     """
     return _select(condition, yes, no)

@@ -89,7 +89,8 @@ def conj(x: Any) -> Any:
 
     Example:
         >>> import rxcore as rx
-        >>> rx.conj(rx.asarray([1 + 2j]))
+        >>> from rxcore.ops.complex_parts import conj
+        >>> conj(rx.asarray([1 + 2j]))
         Array([1.-2.j], dtype=complex64)
     """
     x = as_numeric(x, "conj")
@@ -103,7 +104,8 @@ def real(x: Any) -> Any:
 
     Example:
         >>> import rxcore as rx
-        >>> rx.real(rx.asarray([1 + 2j]))
+        >>> from rxcore.ops.complex_parts import real
+        >>> real(rx.asarray([1 + 2j]))
         Array([1.], dtype=float32)
     """
     x = as_numeric(x, "real")
@@ -117,7 +119,8 @@ def imag(x: Any) -> Any:
 
     Example:
         >>> import rxcore as rx
-        >>> rx.imag(rx.asarray([1 + 2j]))
+        >>> from rxcore.ops.complex_parts import imag
+        >>> imag(rx.asarray([1 + 2j]))
         Array([2.], dtype=float32)
     """
     x = as_numeric(x, "imag")

@@ -26,7 +26,7 @@ from rxcore.ops.samples import Case, Samples, draw
 from rxcore.trace.capture import capture
 from rxcore_kernels.matmul import plan_matmul
 
-__all__ = ["bind_contract"]
+__all__: list[str] = []
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -58,8 +58,8 @@ def _sizes(
     lone = set(sizes) - shared - set(out_labels)
     if set(out_labels) - set(sizes) or lone or len(set(out_labels)) != len(out_labels):
         raise errors.ShapeError(
-            f"contract: every label of {x_labels},{y_labels}->{out_labels} must stand in"
-            " two of the three"
+            f"contract: every label of {x_labels},{y_labels}->{out_labels} must stand"
+            " in two of the three"
         )
     return sizes
 

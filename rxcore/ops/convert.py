@@ -30,14 +30,14 @@ def _convert_scalar(x: Term, *, dtype: DType) -> Term:
 
 def _convert_reference(x: Any, *, dtype: DType) -> Any:
     if dtypes.is_complex(x.dtype) and not dtypes.is_complex(dtype):
-        x = x.real
+        x = x != 0 if dtypes.is_bool(dtype) else x.real
     if x.dtype in dtypes.HALVES:
         x = x.astype(np.float32)
-    if dtypes.is_complex(dtype):
-        return x.astype(dtype)
-    if dtype in dtypes.HALVES:
-        return x.astype(np.float32).astype(dtype)
     with np.errstate(all="ignore"):
+        if dtypes.is_complex(dtype):
+            return x.astype(dtype)
+        if dtype in dtypes.HALVES:
+            return x.astype(np.float32).astype(dtype)
         return scalar.OPERATIONS["cast"].meaning(x, dtype)
 
 
@@ -47,6 +47,27 @@ def _convert_jvp(primals: Any, tangents: Any, *, dtype: DType) -> Any:
     if t is None or not dtypes.is_inexact(dtype):
         return out, None
     return out, convert(t, dtype)
+
+
+def _widens(small: DType, wide: DType) -> bool:
+    """Say whether every number of one dtype is a number of the other."""
+    if small in dtypes.HALVES:
+        return wide in (dtypes.float32, dtypes.float64)
+    return small == dtypes.float32 and wide == dtypes.float64
+
+
+def _convert_simplify(e: Any, made_by: Any) -> Any:
+    (x,) = e.inputs
+    target = e.params["dtype"]
+    if x.type.dtype == target:
+        return x
+    maker = made_by(x)
+    if maker is None or maker.primitive is not _convert:
+        return None
+    # There and back through a wider dtype.
+    first = maker.inputs[0]
+    back = first.type.dtype == target and _widens(target, x.type.dtype)
+    return first if back else None
 
 
 def _conversions(dtype: DType, rng: np.random.Generator) -> Iterator[Case]:
@@ -65,6 +86,7 @@ _convert: Primitive = Primitive(
     transpose=lambda ct, x, *, dtype: [convert(ct, x.type.dtype)],
     batch=lambda args, dims, *, dtype: (_convert.bind(args[0], dtype=dtype), dims[0]),
     samples=Samples(dtypes.ALL, _conversions, 0),
+    simplify=_convert_simplify,
     document="Convert to another dtype; float to integer saturates, NaN gives 0.",
 )
 
@@ -121,6 +143,7 @@ _bitcast: Primitive = Primitive(
     batch=lambda args, dims, *, dtype: (_bitcast.bind(args[0], dtype=dtype), dims[0]),
     samples=Samples(dtypes.REAL, _bitcasts, 0),
     document="Reinterpret the bits as another dtype of the same size.",
+    slots={"halves": True, "stops": True},
 )
 
 

@@ -24,9 +24,8 @@ from rxcore.ir.primitive import REGISTRY, Expand, Native, Primitive
 from rxcore.ir.types import Type
 from rxcore.ops import shape as maps
 from rxcore.ops.contract import bind_contract, letter
-from rxcore.ops.families import Linear, promote
+from rxcore.ops.families import Linear, number, promote
 from rxcore.ops.iota import broadcasted_iota
-from rxcore.ops.join import literal
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.trace.bind import as_numeric
 from rxcore.trace.capture import capture
@@ -62,8 +61,9 @@ def _check(x: Shape, w: Shape, y: Shape, window: dict[str, Any]) -> None:
     )
     if not fits:
         raise errors.ShapeError(
-            f"convolution: images {x} (batch, channels, space...), weights {w} (outputs,"
-            f" channels / groups, taps...) and results {y} do not fit with {window}"
+            f"convolution: images {x} (batch, channels, space...), weights {w}"
+            f" (outputs, channels / groups, taps...) and results {y} do not fit with"
+            f" {window}"
         )
 
 
@@ -354,9 +354,9 @@ def _patch_indices(places: Shape, taps: Shape, window: dict[str, Any]) -> list[A
     for i in range(rank):
         place = broadcasted_iota(dtypes.int32, full, i)
         tap = broadcasted_iota(dtypes.int32, full, rank + i)
-        place = mul(place, literal(window["stride"][i], dtypes.int32))
-        tap = mul(tap, literal(window["dilation"][i], dtypes.int32))
-        low = literal(-window["padding"][i][0], dtypes.int32)
+        place = mul(place, number(window["stride"][i], dtypes.int32))
+        tap = mul(tap, number(window["dilation"][i], dtypes.int32))
+        low = number(-window["padding"][i][0], dtypes.int32)
         found.append(add(add(place, tap), low))
     return found
 
@@ -365,9 +365,7 @@ def _patches(x: Any, places: Shape, taps: Shape, window: dict[str, Any]) -> Any:
     """Read (batch, groups, channels, places..., taps...), zeros in the padding."""
     indices = _patch_indices(places, taps, window)
     axes = tuple(range(2, x.ndim))
-    read = REGISTRY["gather"].bind(
-        x, *indices, axes=axes, place=2, mode="fill", fill=0
-    )
+    read = REGISTRY["gather"].bind(x, *indices, axes=axes, place=2, mode="fill", fill=0)
     return _by_group(read, 1, window["groups"])
 
 
@@ -401,7 +399,7 @@ def _patches_x(y: Any, w: Any, *, space: Shape, **window: Any) -> Any:
     channels = w.shape[1] * groups
     updates = maps.reshape(spread, (y.shape[0], channels, *places, *taps))
     return REGISTRY["scatter"].bind(
-        maps.broadcast(literal(0, y.dtype), (y.shape[0], channels, *space), ()),
+        maps.broadcast(number(0, y.dtype), (y.shape[0], channels, *space), ()),
         updates,
         *_patch_indices(places, taps, window),
         axes=tuple(range(2, 2 + len(space))),
@@ -452,7 +450,9 @@ def _cases(role: str) -> Callable[[DType, np.random.Generator], Iterator[Case]]:
             y = (x[0], w[0], *_results(x[2:], w[2:], window))
             shapes = {"x": x, "w": w, "y": y}
             extra = {"x": {"space": x[2:]}, "w": {"taps": w[2:]}, "y": {}}[role]
-            operands = tuple(draw(rng, dtype, shapes[n], -2, 2) for n in _OPERANDS[role])
+            operands = tuple(
+                draw(rng, dtype, shapes[n], -2, 2) for n in _OPERANDS[role]
+            )
             yield operands, {**window, **extra}
 
     return cases
@@ -486,9 +486,7 @@ def _define(
 
 
 _define("y", _infer_y, _plan_y, _reference_y, "Convolve images with weights.")
-_define(
-    "x", _infer_x, _plan_x, _reference_x, "Apply the transpose of a convolution."
-)
+_define("x", _infer_x, _plan_x, _reference_x, "Apply the transpose of a convolution.")
 _define(
     "w", _infer_w, _plan_w, _reference_w, "Correlate images with convolution results."
 )
@@ -612,9 +610,7 @@ def conv(
     return _bind("y", a, b, window, ())
 
 
-def _spread(
-    x: Any, w: Any, padding: Any, reach: Shape, window: dict[str, Any]
-) -> Any:
+def _spread(x: Any, w: Any, padding: Any, reach: Shape, window: dict[str, Any]) -> Any:
     """Apply a transposed convolution: the forward one maps its result to x."""
     steps, groups = window["stride"], window["groups"]
     if isinstance(padding, str) and padding.upper() == "SAME":

@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from attrs import frozen
 
 from rxcore.base import dtypes, errors
 from rxcore.base.dtypes import DType
+from rxcore.compiler.address import strides_of
 from rxcore.compiler.writer import Writer
 from rxcore.ir.primitive import REGISTRY, Accumulating, NoRule, Primitive
 from rxcore.ir.types import Type
@@ -41,6 +43,42 @@ __all__ = [
 Step = Callable[..., Term]
 
 
+@frozen
+class Keys:
+    """Integers in the order of floats: one cycle to compare, where NaN takes many.
+
+    Args:
+        nan: the key of every NaN, as an offset from the lowest (0) or highest (-1).
+    """
+
+    nan: int
+
+    def dtype(self, wide: DType) -> DType:
+        """Return the dtype of the keys of a dtype."""
+        if not dtypes.is_float(wide):
+            return wide
+        return dtypes.int64 if wide == dtypes.float64 else dtypes.int32
+
+    def _flip(self, bits: Term) -> Term:
+        # Magnitudes of negative numbers count downwards.
+        top = bits.dtype.itemsize * 8 - 1
+        return bits ^ ((bits >> top) & ((1 << top) - 1))
+
+    def encode(self, x: Term) -> Term:
+        """Return the key of an element."""
+        if not dtypes.is_float(x.dtype):
+            return x
+        key = self._flip(scalar.bitcast(x, self.dtype(x.dtype)))
+        end = _highest(key.dtype) if self.nan else _lowest(key.dtype)
+        return scalar.select(x != x, key.constant(end), key)
+
+    def decode(self, key: Term, wide: DType) -> Term:
+        """Return the element of a key: the ends are the bits of a NaN."""
+        if not dtypes.is_float(wide):
+            return key
+        return scalar.bitcast(self._flip(key), wide)
+
+
 def recurrence(
     name: str,
     types: Sequence[Type],
@@ -48,17 +86,19 @@ def recurrence(
     reverse: bool,
     initial: Callable[[DType], Any],
     step: Step,
+    keys: Keys | None = None,
 ) -> Nest:
     """Write the Nest of a running value: `carry = step(first, carry, *elements)`.
 
     The carry is an accumulator that is replaced and stored at each step; halves carry
-    float32.
+    float32. With `keys`, it carries the elements' keys instead.
     """
     shape, dtype = types[0].shape, types[0].dtype
     wide = dtypes.float32 if dtype in dtypes.HALVES else dtype
+    held = keys.dtype(wide) if keys else wide
     writer = Writer()
     buffers = [Buffer(f"in{k}", dtype, t.size, "in") for k, t in enumerate(types)]
-    strides = maps.strides_of(shape)
+    strides = strides_of(shape)
 
     def along(offset: Index, others: Sequence[int]) -> None:
         if others:
@@ -66,17 +106,20 @@ def recurrence(
                 along(offset + Index.of(i, strides[others[0]]), others[1:])
             return
         carry = writer.fresh("carry")
-        start = Constant(initial(wide), wide)
-        held = (Accumulator(carry, wide, "replace", start),)
-        with writer.loop(shape[axis], "serial", held) as k:
+        start = Constant(initial(held), held)
+        carries = (Accumulator(carry, held, "replace", start),)
+        with writer.loop(shape[axis], "serial", carries) as k:
             way = Index.of(k, -strides[axis] if reverse else strides[axis])
             last = (shape[axis] - 1) * strides[axis] if reverse else 0
             at = offset + way + last
             first = Term(writer, k, dtypes.int64) == 0
             read = [scalar.cast(writer.load(b.name, dtype, at), wide) for b in buffers]
-            value = step(first, Term(writer, carry, wide), *read)
+            if keys:
+                read = [keys.encode(x) for x in read]
+            value = step(first, Term(writer, carry, held), *read)
             writer.accumulate(carry, value)
-            writer.store("out0", at, scalar.cast(value, dtype))
+            shown = keys.decode(value, wide) if keys else value
+            writer.store("out0", at, scalar.cast(shown, dtype))
 
     along(Index(), [i for i in range(len(shape)) if i != axis])
     out = Buffer("out0", dtype, types[0].size, "out")
@@ -144,12 +187,13 @@ def _cumulative(
     transpose: Any = None,
     samples: Samples,
     document: str,
+    keys: Keys | None = None,
     slots: dict[str, Any] | None = None,
 ) -> Primitive:
     def lower(ins: Any, outs: Any, *, axis: int, reverse: bool) -> Nest:
         del outs
         return recurrence(
-            name, ins, axis, reverse, initial, lambda first, c, x: step(c, x)
+            name, ins, axis, reverse, initial, lambda first, c, x: step(c, x), keys
         )
 
     return Primitive(
@@ -275,7 +319,8 @@ def linear_recurrence(a: Any, b: Any, axis: int = 0, reverse: bool = False) -> A
 
     Example:
         >>> import rxcore as rx
-        >>> rx.linear_recurrence(0.5, rx.asarray([1.0, 1.0, 1.0]))
+        >>> from rxcore.ops.cumulate import linear_recurrence
+        >>> linear_recurrence(0.5, rx.asarray([1.0, 1.0, 1.0]))
         Array([1.  , 1.5 , 1.75], dtype=float32)
     """
     xs = promote((a, b), floating=True, call="linear_recurrence")
@@ -342,6 +387,15 @@ def _highest(dtype: DType) -> Any:
     return int(np.iinfo(dtype).max) if dtypes.is_integer(dtype) else numbers.inf
 
 
+def _extremes(dtype: DType, rng: np.random.Generator) -> Iterator[Case]:
+    yield from _cases(-100, 100)(dtype, rng)
+    if dtypes.is_float(dtype):
+        odd = [1.0, -2.0, 3.0, -np.inf, 2.0, np.inf, -1.0, np.nan, 5.0, np.inf]
+        for reverse in (False, True):
+            x = np.asarray([odd, [-v for v in odd]], np.float64).astype(dtype)
+            yield (x,), {"axis": 1, "reverse": reverse}
+
+
 def _extreme_jvp(name: str, beats: Any, worst: Any) -> Callable[..., Any]:
     def jvp(primals: Any, tangents: Any, *, axis: int, reverse: bool) -> Any:
         (x,), (t,) = primals, tangents
@@ -365,7 +419,8 @@ _cummax: Primitive = _cumulative(
     step=scalar.maximum,
     reference=_running(np.maximum.accumulate),
     jvp=_extreme_jvp("cummax", gt, _lowest),
-    samples=Samples(dtypes.REAL, _cases(-100, 100), 0),
+    samples=Samples(dtypes.REAL, _extremes, 0),
+    keys=Keys(nan=-1),
     document="Take the largest element so far along an axis; NaN after a NaN.",
 )
 _cummin: Primitive = _cumulative(
@@ -375,7 +430,8 @@ _cummin: Primitive = _cumulative(
     step=scalar.minimum,
     reference=_running(np.minimum.accumulate),
     jvp=_extreme_jvp("cummin", lt, _highest),
-    samples=Samples(dtypes.REAL, _cases(-100, 100), 0),
+    samples=Samples(dtypes.REAL, _extremes, 0),
+    keys=Keys(nan=0),
     document="Take the smallest element so far along an axis; NaN after a NaN.",
 )
 
@@ -430,7 +486,8 @@ def cumsum(x: Any, axis: int = 0, reverse: bool = False) -> Any:
 
     Example:
         >>> import rxcore as rx
-        >>> rx.cumsum(rx.asarray([1, 2, 3]), reverse=True)
+        >>> from rxcore.ops.cumulate import cumsum
+        >>> cumsum(rx.asarray([1, 2, 3]), reverse=True)
         Array([6, 5, 3], dtype=int32)
     """
     return _along(x, axis, reverse, _cumsum)
@@ -443,7 +500,8 @@ def cumprod(x: Any, axis: int = 0, reverse: bool = False) -> Any:
 
     Example:
         >>> import rxcore as rx
-        >>> rx.cumprod(rx.asarray([1, 2, 3]))
+        >>> from rxcore.ops.cumulate import cumprod
+        >>> cumprod(rx.asarray([1, 2, 3]))
         Array([1, 2, 6], dtype=int32)
     """
     return _along(x, axis, reverse, _cumprod)
@@ -456,7 +514,8 @@ def cummax(x: Any, axis: int = 0, reverse: bool = False) -> Any:
 
     Example:
         >>> import rxcore as rx
-        >>> rx.cummax(rx.asarray([1, 3, 2]))
+        >>> from rxcore.ops.cumulate import cummax
+        >>> cummax(rx.asarray([1, 3, 2]))
         Array([1, 3, 3], dtype=int32)
     """
     return _along(x, axis, reverse, _cummax)
@@ -469,7 +528,8 @@ def cummin(x: Any, axis: int = 0, reverse: bool = False) -> Any:
 
     Example:
         >>> import rxcore as rx
-        >>> rx.cummin(rx.asarray([3, 1, 2]))
+        >>> from rxcore.ops.cumulate import cummin
+        >>> cummin(rx.asarray([3, 1, 2]))
         Array([3, 1, 1], dtype=int32)
     """
     return _along(x, axis, reverse, _cummin)
@@ -482,7 +542,8 @@ def cumlogsumexp(x: Any, axis: int = 0, reverse: bool = False) -> Any:
 
     Example:
         >>> import rxcore as rx
-        >>> rx.cumlogsumexp(rx.asarray([0.0, 0.0]))
+        >>> from rxcore.ops.cumulate import cumlogsumexp
+        >>> cumlogsumexp(rx.asarray([0.0, 0.0]))
         Array([0.        , 0.6931472], dtype=float32)
     """
     return _along(x, axis, reverse, _cumlogsumexp)

@@ -15,10 +15,10 @@ from rxcore.loops import scalar
 from rxcore.loops.nest import Index
 from rxcore.loops.scalar import Term
 from rxcore.ops import shape as maps
-from rxcore.ops.families import Linear, zeros
+from rxcore.ops.families import Linear, number, zeros
 from rxcore.ops.gather import as_index, index_in_range, wrap_index
 from rxcore.ops.iota import broadcasted_iota
-from rxcore.ops.join import every, literal
+from rxcore.ops.join import every
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.trace.bind import as_numeric
 
@@ -113,8 +113,8 @@ def _box_indices(starts: Any, dims: Any, shape: Sizes, sizes: Sizes) -> Any:
     full = (lanes, *(sizes[a] for a in axes))
     found = []
     for place, a in enumerate(axes, 1):
-        top = literal(shape[a] - sizes[a], starts[a].dtype)
-        moved = REGISTRY["maximum"](starts[a], literal(0, starts[a].dtype))
+        top = number(shape[a] - sizes[a], starts[a].dtype)
+        moved = REGISTRY["maximum"](starts[a], number(0, starts[a].dtype))
         start = REGISTRY["convert"].bind(
             REGISTRY["minimum"](moved, top), dtype=dtypes.int32
         )
@@ -128,7 +128,7 @@ def _slice_batch(args: Any, dims: Any, *, sizes: Sizes) -> Any:
     (x, *starts), (d, *start_dims) = args, dims
     if all(i is None for i in start_dims):
         x = maps.move_axis(x, d, 0)
-        zero = literal(0, dtypes.int32)
+        zero = number(0, dtypes.int32)
         return _slice.bind(x, zero, *starts, sizes=(x.shape[0], *sizes)), 0
     shape = x.shape if d is None else x.shape[:d] + x.shape[d + 1 :]
     axes, indices, full = _box_indices(starts, start_dims, shape, sizes)
@@ -164,16 +164,16 @@ _BOXES: tuple[tuple[Sizes, Sizes], ...] = (
 )
 
 
-def _starts(rng: np.random.Generator, shape: Sizes, number: int) -> tuple[Any, ...]:
-    kind = (np.int32, np.int64, np.uint8)[number % 3]
+def _starts(rng: np.random.Generator, shape: Sizes, count: int) -> tuple[Any, ...]:
+    kind = (np.int32, np.int64, np.uint8)[count % 3]
     low = 0 if kind is np.uint8 else -2
     return tuple(np.asarray(rng.integers(low, n + 2)).astype(kind) for n in shape)
 
 
 def _slice_cases(dtype: DType, rng: np.random.Generator) -> Iterator[Case]:
-    for number, (shape, sizes) in enumerate(_BOXES):
+    for count, (shape, sizes) in enumerate(_BOXES):
         x = draw(rng, dtype, shape)
-        yield (x, *_starts(rng, shape, number)), {"sizes": sizes}
+        yield (x, *_starts(rng, shape, count)), {"sizes": sizes}
 
 
 _slice: Primitive = Primitive(
@@ -255,7 +255,7 @@ def _update_batch(args: Any, dims: Any) -> Any:
     size = next(a.shape[i] for a, i in zip(args, dims, strict=True) if i is not None)
     x, update = _front(x, d, size), _front(update, e, size)
     if all(i is None for i in start_dims):
-        return _update.bind(x, update, literal(0, dtypes.int32), *starts), 0
+        return _update.bind(x, update, number(0, dtypes.int32), *starts), 0
     sizes = update.shape[1:]
     axes, indices, full = _box_indices(starts, start_dims, x.shape[1:], sizes)
     if not axes:
@@ -284,9 +284,9 @@ def _front(x: Any, axis: int | None, size: int) -> Any:
 
 
 def _update_cases(dtype: DType, rng: np.random.Generator) -> Iterator[Case]:
-    for number, (shape, sizes) in enumerate(_BOXES):
+    for count, (shape, sizes) in enumerate(_BOXES):
         x, update = draw(rng, dtype, shape), draw(rng, dtype, sizes)
-        yield (x, update, *_starts(rng, shape, number)), {}
+        yield (x, update, *_starts(rng, shape, count)), {}
 
 
 _update: Primitive = Primitive(
@@ -397,7 +397,7 @@ def _as_dtype(x: Any, dtype: DType) -> Any:
     return x if x.dtype == dtype else REGISTRY["convert"].bind(x, dtype=dtype)
 
 
-def _along(x: Any, start: Any, axis: int) -> list[Any]:
+def _place(x: Any, start: Any, axis: int) -> list[Any]:
     return [start if i == axis else 0 for i in range(x.ndim)]
 
 
@@ -406,9 +406,9 @@ def dynamic_slice_in_dim(
 ) -> Any:
     """Take `slice_size` elements along one axis; see `dynamic_slice`."""
     x = as_numeric(x, "dynamic_slice_in_dim")
-    number = maps.normalize_axis(axis, x.ndim, "dynamic_slice_in_dim")
-    sizes = tuple(slice_size if i == number else n for i, n in enumerate(x.shape))
-    return dynamic_slice(x, _along(x, start_index, number), sizes)
+    along = maps.normalize_axis(axis, x.ndim, "dynamic_slice_in_dim")
+    sizes = tuple(slice_size if i == along else n for i, n in enumerate(x.shape))
+    return dynamic_slice(x, _place(x, start_index, along), sizes)
 
 
 def dynamic_index_in_dim(
@@ -433,9 +433,9 @@ def dynamic_index_in_dim(
         Array(2, dtype=int32)
     """
     x = as_numeric(x, "dynamic_index_in_dim")
-    number = maps.normalize_axis(axis, x.ndim, "dynamic_index_in_dim")
-    out = dynamic_slice_in_dim(x, index, 1, number)
-    return out if keepdims else maps.squeeze(out, number)
+    along = maps.normalize_axis(axis, x.ndim, "dynamic_index_in_dim")
+    out = dynamic_slice_in_dim(x, index, 1, along)
+    return out if keepdims else maps.squeeze(out, along)
 
 
 def dynamic_update_slice_in_dim(
@@ -443,8 +443,8 @@ def dynamic_update_slice_in_dim(
 ) -> Any:
     """Replace elements along one axis; see `dynamic_update_slice`."""
     x = as_numeric(x, "dynamic_update_slice_in_dim")
-    number = maps.normalize_axis(axis, x.ndim, "dynamic_update_slice_in_dim")
-    return dynamic_update_slice(x, update, _along(x, start_index, number))
+    along = maps.normalize_axis(axis, x.ndim, "dynamic_update_slice_in_dim")
+    return dynamic_update_slice(x, update, _place(x, start_index, along))
 
 
 def dynamic_update_index_in_dim(x: Any, update: Any, index: Any, axis: int) -> Any:
@@ -466,7 +466,7 @@ def dynamic_update_index_in_dim(x: Any, update: Any, index: Any, axis: int) -> A
     """
     x = as_numeric(x, "dynamic_update_index_in_dim")
     value = as_numeric(update, "dynamic_update_index_in_dim")
-    number = maps.normalize_axis(axis, x.ndim, "dynamic_update_index_in_dim")
+    along = maps.normalize_axis(axis, x.ndim, "dynamic_update_index_in_dim")
     if value.ndim == x.ndim - 1:
-        value = maps.expand_dims(value, number)
-    return dynamic_update_slice_in_dim(x, value, index, number)
+        value = maps.expand_dims(value, along)
+    return dynamic_update_slice_in_dim(x, value, index, along)

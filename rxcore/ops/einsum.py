@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from rxcore.base import dtypes, errors
 from rxcore.base.lazy import LazyModule
 from rxcore.ir.primitive import REGISTRY
@@ -115,7 +113,8 @@ def _parse(text: str, shapes: Sequence[tuple[int, ...]]) -> tuple[list[str], str
     unknown = set(out) - set(every)
     if unknown or len(set(out)) != len(out):
         raise errors.ShapeError(
-            f"einsum: the result of {text!r} must name labels of the operands, each once"
+            f"einsum: the result of {text!r} must name labels of the operands, each"
+            " once"
         )
     return labels, out
 
@@ -145,7 +144,8 @@ def _spell(part: str, ndim: int, fresh: str, text: str) -> str:
     full = part.replace("...", fresh[len(fresh) - count :] if count > 0 else "")
     if len(full) != ndim:
         raise errors.ShapeError(
-            f"einsum: {part!r} in {text!r} names {len(full)} axes, its operand has {ndim}"
+            f"einsum: {part!r} in {text!r} names {len(full)} axes, its operand has"
+            f" {ndim}"
         )
     return full
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from rxcore.base import dtypes
+from rxcore.base.dtypes import DType
+from rxcore.ir.graph import Literal
 from rxcore.ir.operators import attach
 from rxcore.ir.primitive import Primitive
 from rxcore.loops import scalar
 from rxcore.loops.scalar import Term
 from rxcore.ops.families import Linear, elementwise, unbroadcast
+from rxcore.ops.samples import SHAPES, Case, Samples, draw
 
 __all__ = [
     "add",
@@ -26,6 +30,67 @@ __all__ = [
 ]
 
 INEXACT = (*dtypes.FLOATS, *dtypes.COMPLEX)
+
+# Rewrites keep every bit, signed zeros included ---------------------------------------
+
+
+def literal_number(o: Any) -> Any:
+    """Return the number of a literal operand, None of any other or of a bool."""
+    found = isinstance(o, Literal) and not dtypes.is_bool(o.type.dtype)
+    return o.value if found else None
+
+
+def _negated(o: Any, made_by: Any) -> Any:
+    """Return y where an operand is -y, else None."""
+    maker = made_by(o)
+    return maker.inputs[0] if maker is not None and maker.primitive is neg else None
+
+
+def _neg_simplify(e: Any, made_by: Any) -> Any:
+    return _negated(e.inputs[0], made_by)
+
+
+def _add_simplify(e: Any, made_by: Any) -> Any:
+    for this, other in (e.inputs, e.inputs[::-1]):
+        added = literal_number(other)
+        exact = dtypes.is_integer(e.outputs[0].type.dtype)
+        # x + 0.0 is x but for x = -0.0; x + -0.0 always is.
+        if added == 0 and (exact or repr(added) == "-0.0"):
+            return this
+        y = _negated(this, made_by)
+        if y is not None:
+            return sub, (other, y), {}
+    return None
+
+
+def _sub_simplify(e: Any, made_by: Any) -> Any:
+    x, y = e.inputs
+    taken = literal_number(y)
+    if taken == 0 and repr(taken) != "-0.0" and not isinstance(taken, complex):
+        return x
+    z = _negated(y, made_by)
+    return None if z is None else (add, (x, z), {})
+
+
+def _mul_simplify(e: Any, made_by: Any) -> Any:
+    del made_by
+    for this, other in (e.inputs, e.inputs[::-1]):
+        factor = literal_number(other)
+        if isinstance(factor, complex):
+            continue
+        if factor == 1:
+            return this
+        if factor == -1:
+            return neg, (this,), {}
+    return None
+
+
+def _div_simplify(e: Any, made_by: Any) -> Any:
+    del made_by
+    x, y = e.inputs
+    # No division becomes a product here: a divisor that is a power of two for one
+    # batch size and not for the next would make two kernels of one.
+    return x if literal_number(y) == 1 else None
 
 
 def _sum_transpose(sign: int) -> Any:
@@ -48,6 +113,7 @@ neg: Primitive = elementwise(
     transpose=lambda ct, x: [neg(ct)],
     operator=("__neg__",),
     tolerance=0,
+    simplify=_neg_simplify,
     document="Return -x.",
 )
 
@@ -61,6 +127,7 @@ add: Primitive = elementwise(
     operator=("__add__", "__radd__"),
     commutes=True,
     tolerance=0,
+    simplify=_add_simplify,
     document="Return x + y.",
 )
 
@@ -73,6 +140,7 @@ sub: Primitive = elementwise(
     transpose=_sum_transpose(-1),
     operator=("__sub__", "__rsub__"),
     tolerance=0,
+    simplify=_sub_simplify,
     document="Return x - y.",
 )
 
@@ -97,6 +165,7 @@ mul: Primitive = elementwise(
     operator=("__mul__", "__rmul__"),
     commutes=True,
     tolerance=0,
+    simplify=_mul_simplify,
     document="Return x * y.",
 )
 
@@ -115,6 +184,7 @@ div: Primitive = elementwise(
     transpose=lambda ct, x, y: [unbroadcast(div(ct, y), x.type), None],
     operator=("__truediv__", "__rtruediv__"),
     tolerance=0,
+    simplify=_div_simplify,
     document="Return x / y; integers are converted to floating first.",
 )
 
@@ -126,7 +196,8 @@ def reciprocal(x: Any) -> Any:
 
     Example:
         >>> import rxcore as rx
-        >>> rx.reciprocal(rx.asarray([1.0, 4.0]))
+        >>> from rxcore.ops.elementwise import reciprocal
+        >>> reciprocal(rx.asarray([1.0, 4.0]))
         Array([1.  , 0.25], dtype=float32)
     """
     return div(1, x)
@@ -151,10 +222,20 @@ def _floor_divide_scalar(x: Term, y: Term) -> Term:
     below = quotient.emit("floor")
     below = scalar.select(quotient - below > 0.5, below + 1.0, below)
     ratio = x / y
-    zero = scalar.select(ratio < 0.0, x.constant(-0.0), 0.0)
-    result = scalar.select(quotient == 0.0, zero, below)
+    result = scalar.select(quotient == 0.0, ratio * 0.0, below)
     return scalar.select(y == 0.0, ratio, result)
 
+
+def _quotients(dtype: DType, rng: np.random.Generator) -> Iterator[Case]:
+    for shapes in (*zip(SHAPES, SHAPES, strict=True), ((), (4,)), ((4,), ())):
+        x, y = (draw(rng, dtype, shape) for shape in shapes)
+        if dtypes.is_float(dtype):
+            # Near y = 0 the quotient jumps faster than differences can follow.
+            y = np.asarray(np.where(y < 0, y - 1, y + 1), dtype)
+        yield (x, y), {}
+
+
+_QUOTIENTS = Samples(dtypes.REAL, _quotients, 0)
 
 floor_divide: Primitive = elementwise(
     "floor_divide",
@@ -163,7 +244,7 @@ floor_divide: Primitive = elementwise(
     types=dtypes.REAL,
     partials=(None, None),
     operator=("__floordiv__", "__rfloordiv__"),
-    tolerance=0,
+    samples=_QUOTIENTS,
     document="Return the largest integer not above x / y; 0 for integers x // 0.",
 )
 
@@ -191,7 +272,7 @@ remainder: Primitive = elementwise(
     types=dtypes.REAL,
     partials=(lambda t, out, x, y: t, _modulo_partial),
     operator=("__mod__", "__rmod__"),
-    tolerance=0,
+    samples=_QUOTIENTS,
     document="Return x - y * floor(x / y), of y's sign; 0 for integers x % 0.",
 )
 
@@ -209,7 +290,7 @@ fmod: Primitive = elementwise(
     reference=np.fmod,
     types=dtypes.REAL,
     partials=(lambda t, out, x, y: t, _modulo_partial),
-    tolerance=0,
+    samples=_QUOTIENTS,
     document="Return x - y * trunc(x / y), of x's sign; 0 for integers, y = 0.",
 )
 
@@ -232,8 +313,13 @@ attach(("__divmod__", "__rdivmod__"), divmod_, 2)
 # rounding ---------------------------------------------------------------------------
 
 
-def _rounding(name: str, reference: Any, document: str, operator: Any = ()) -> Any:
-    types = dtypes.REAL
+def _rounding(
+    name: str,
+    reference: Any,
+    document: str,
+    operator: Any = (),
+    types: tuple[DType, ...] = dtypes.REAL,
+) -> Primitive:
 
     def function(x: Term) -> Term:
         return x.emit(name) if dtypes.is_float(x.dtype) else x
@@ -257,7 +343,11 @@ floor: Primitive = _rounding("floor", np.floor, "Return the largest integer <= x
 ceil: Primitive = _rounding("ceil", np.ceil, "Return the smallest integer >= x.")
 trunc: Primitive = _rounding("trunc", np.trunc, "Drop the fraction of x.")
 round_: Primitive = _rounding(
-    "round", np.rint, "Return the nearest integer, ties to even.", ("__round__",)
+    "round",
+    np.rint,
+    "Return the nearest integer, ties to even; of both parts of complex numbers.",
+    ("__round__",),
+    dtypes.NUMBERS,
 )
 __all__ += ["ceil", "floor", "round_", "trunc"]
 

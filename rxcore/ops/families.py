@@ -91,11 +91,21 @@ def promote(xs: Sequence[Any], floating: bool = False, call: str = "") -> list[A
     if floating and not dtypes.is_inexact(dtype):
         dtype = dtypes.to_inexact(dtype)
     return [
-        Array.scalar(x, Type(dtype, (), weak=not dtypes.is_bool(dtype)))
-        if type(x) in _PYTHON
-        else _as(y, dtype, weak)
+        _exactly(x, dtype, call) if type(x) in _PYTHON else _as(y, dtype, weak)
         for x, y in zip(xs, found, strict=True)
     ]
+
+
+def _exactly(value: Any, dtype: DType, call: str) -> Any:
+    """Return a Python number in a dtype."""
+    if type(value) is int and dtypes.is_integer(dtype):
+        limits = np.iinfo(dtype)
+        if not limits.min <= value <= limits.max:
+            raise errors.DTypeError(
+                f"{call}: the Python integer {value} does not fit {dtype.name}"
+                f" ({limits.min} to {limits.max}); convert the array with .astype(...)"
+            )
+    return Array.scalar(value, Type(dtype, (), weak=not dtypes.is_bool(dtype)))
 
 
 def _as(x: Any, dtype: DType, weak: bool) -> Any:
@@ -291,7 +301,7 @@ def elementwise(
         operator=operator,
         commutes=commutes,
         document=document,
-        slots={"types": types, "floating": floating},
+        slots={"types": types, "floating": floating, "halves": halves},
     )
     made.call = call or partial(apply_elementwise, made)
     made.batch = partial(batch_elementwise, made)

@@ -21,15 +21,14 @@ from rxcore.loops import scalar
 from rxcore.loops.nest import Index
 from rxcore.loops.scalar import Term
 from rxcore.ops import shape as maps
-from rxcore.ops.families import Linear, broadcast_shapes, zeros
+from rxcore.ops.families import Linear, broadcast_shapes, number, zeros
 from rxcore.ops.iota import broadcasted_iota
 from rxcore.ops.join import every
-from rxcore.ops.join import literal as number
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.runtime.array import Array
 from rxcore.trace.bind import as_numeric
 
-__all__ = ["gather", "take", "take_along_axis", "wrap_index"]
+__all__ = ["gather", "take", "take_along_axis"]
 
 MODES = ("clip", "fill")
 
@@ -270,8 +269,8 @@ def index_cases(
     dtype: DType, rng: np.random.Generator
 ) -> Iterator[tuple[Any, tuple[Any, ...], dict[str, Any]]]:
     """Draw an array, index arrays (some out of range), and their axes."""
-    for number, (shape, batch, axes, place) in enumerate(_GATHERS):
-        kind = (np.int32, np.int64, np.uint8)[number % 3]
+    for count, (shape, batch, axes, place) in enumerate(_GATHERS):
+        kind = (np.int32, np.int64, np.uint8)[count % 3]
         low = 0 if kind is np.uint8 else -2
         indices = tuple(
             rng.integers(low, shape[a] + 2, batch).astype(kind) for a in axes
@@ -307,6 +306,9 @@ def wrap_index(index: Any, size: int) -> Any:
     """Return an integer index whose negative values count from the end."""
     if dtypes.is_integer(index.dtype) and not dtypes.is_signed(index.dtype):
         return index
+    known = index.literal() if isinstance(index, Array) else None
+    if known is not None:
+        return number(known + size if known < 0 else known, index.dtype)
     wide = dtypes.int32 if size < 1 << 31 else dtypes.int64
     if index.dtype.itemsize < wide.itemsize:
         index = REGISTRY["convert"].bind(index, dtype=wide)
@@ -334,7 +336,7 @@ def as_index(index: Any, call: str) -> Any:
             f"{call}: indices must be integers, got dtype {found.dtype.name} (shape"
             f" {found.shape}); convert them with .astype('int32')"
         )
-    if isinstance(found, Array) and found.type.weak:
+    if isinstance(found, Array) and found.type.weak and found.ndim:
         return Array.of_host(found.type.strong(), found.host)
     return found
 
@@ -459,10 +461,10 @@ def take(
     found = as_index(indices, "take")
     if axis is None:
         x, axis = maps.reshape(x, (x.size,)), 0
-    number_ = maps.normalize_axis(axis, x.ndim, "take")
-    found, kind = _moved(found, x.shape[number_], mode, fill_value, "take")
+    along = maps.normalize_axis(axis, x.ndim, "take")
+    found, kind = _moved(found, x.shape[along], mode, fill_value, "take")
     return gather(
-        x, found, axes=(number_,), place=number_, mode=kind, fill_value=fill_value
+        x, found, axes=(along,), place=along, mode=kind, fill_value=fill_value
     )
 
 

@@ -16,7 +16,7 @@ from rxcore.loops import scalar
 from rxcore.loops.nest import Index
 from rxcore.loops.scalar import Term
 from rxcore.ops import shape as maps
-from rxcore.ops.families import Linear, promote, zeros
+from rxcore.ops.families import Linear, number, promote, zeros
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.runtime.array import Array
 from rxcore.trace.bind import as_numeric
@@ -25,11 +25,6 @@ from rxcore.trace.capture import capture
 __all__ = ["concatenate", "pad", "split"]
 
 Widths = tuple[tuple[int, int, int], ...]
-
-
-def literal(number: Any, dtype: DType) -> Any:
-    """Return a number of rank 0 that stays in the text of a Graph."""
-    return Array.scalar(number, Type(dtype, (), weak=True))
 
 
 # pad --------------------------------------------------------------------------------
@@ -130,7 +125,7 @@ def _pad_jvp(primals: Any, tangents: Any, *, widths: Widths) -> Any:
     if t is None and v is None:
         return out, None
     t = zeros(x.type.strong()) if t is None else t
-    v = literal(0, x.dtype) if v is None else v
+    v = number(0, x.dtype) if v is None else v
     return out, _pad.bind(t, v, widths=widths)
 
 
@@ -153,7 +148,7 @@ def _unpad(ct: Any, type: Type, widths: Widths) -> Any:
     # What a negative width cut off has a cotangent of zero.
     grown = tuple((max(-low, 0), max(-high, 0), 0) for low, high, _ in widths)
     if any(w != (0, 0, 0) for w in grown):
-        ct = _pad.bind(ct, literal(0, ct.dtype), widths=grown)
+        ct = _pad.bind(ct, number(0, ct.dtype), widths=grown)
     start = tuple(max(low, 0) for low, _, _ in widths)
     step = tuple(gap + 1 for _, _, gap in widths)
     stop = tuple(
@@ -168,14 +163,14 @@ def _pad_batch(args: Any, dims: Any, *, widths: Widths) -> Any:
     if v is None:
         return _pad.bind(maps.move_axis(x, d, 0), value, widths=wide), 0
     size = value.shape[0]
-    zero = literal(0, x.dtype)
+    zero = number(0, x.dtype)
     if d is None:
         x = maps.broadcast(x, (size, *x.shape), tuple(range(1, x.ndim + 1)))
     else:
         x = maps.move_axis(x, d, 0)
     padded = _pad.bind(x, zero, widths=wide)
-    true = maps.broadcast(literal(True, dtypes.bool_), x.shape[1:], ())
-    mask = _pad.bind(true, literal(False, dtypes.bool_), widths=widths)
+    true = maps.broadcast(number(True, dtypes.bool_), x.shape[1:], ())
+    mask = _pad.bind(true, number(False, dtypes.bool_), widths=widths)
     mask = maps.broadcast(mask, padded.shape, tuple(range(1, x.ndim)))
     repeated = maps.broadcast(value, padded.shape, (0,))
     return REGISTRY["select"].bind(mask, padded, repeated), 0
@@ -238,7 +233,7 @@ def pad(x: Any, padding_value: Any, padding_config: Sequence[Any]) -> Any:
         Array([0, 1, 0, 2], dtype=int32)
     """
     x = as_numeric(x, "pad")
-    value = _number(padding_value, x.dtype)
+    value = number_of(padding_value, x.dtype)
     widths = tuple((int(w[0]), int(w[1]), *(map(int, w[2:]))) for w in padding_config)
     full = tuple((*w, 0) if len(w) == 2 else w for w in widths)
     if len(full) == x.ndim and all(w == (0, 0, 0) for w in full):
@@ -246,13 +241,15 @@ def pad(x: Any, padding_value: Any, padding_config: Sequence[Any]) -> Any:
     return _pad.bind(x, value, widths=full)
 
 
-def _number(value: Any, dtype: DType) -> Any:
+def number_of(value: Any, dtype: DType) -> Any:
+    """Convert to a dtype; a Python number stays a literal."""
     found = as_numeric(value, "pad")
+    if found.dtype == dtype:
+        return found
     if isinstance(found, Array) and found.type.weak and not found.ndim:
-        return literal(found.host, dtype)
-    return (
-        found if found.dtype == dtype else REGISTRY["convert"].bind(found, dtype=dtype)
-    )
+        convert = REGISTRY["convert"].reference
+        return number(convert(found.host, dtype=dtype), dtype)
+    return REGISTRY["convert"].bind(found, dtype=dtype)
 
 
 # concatenate ------------------------------------------------------------------------
@@ -293,11 +290,11 @@ def _concatenate_pull(
     if len(pieces) == 1:
         return at(pieces[0][0], index)  # type: ignore[no-any-return]
     found = None
-    for number, (k, start, n) in reversed(list(enumerate(pieces))):
+    for count, (k, start, n) in reversed(list(enumerate(pieces))):
         place = at.term(index[axis] + -start)
-        if number:
+        if count:
             place = scalar.maximum(place, 0)
-        if number < len(pieces) - 1:
+        if count < len(pieces) - 1:
             place = scalar.minimum(place, at.size(n - 1))
         read = at(k, (*index[:axis], at.index(place), *index[axis + 1 :]))
         if found is None:
@@ -405,10 +402,10 @@ def concatenate(arrays: Sequence[Any], axis: int = 0) -> Any:
             "concatenate: arrays of rank 0 have no axis to join; use stack, or reshape"
             " them to (1,)"
         )
-    number = maps.normalize_axis(axis, xs[0].ndim, "concatenate")
+    along = maps.normalize_axis(axis, xs[0].ndim, "concatenate")
     if len(xs) == 1:
         return xs[0]
-    return _concatenate.bind(*promote(xs), axis=number)
+    return _concatenate.bind(*promote(xs), axis=along)
 
 
 # split ------------------------------------------------------------------------------
@@ -505,8 +502,8 @@ def split(x: Any, sizes: Sequence[int], axis: int = 0) -> list[Any]:
         [(1,), (2,)]
     """
     x = as_numeric(x, "split")
-    number = maps.normalize_axis(axis, x.ndim, "split")
+    along = maps.normalize_axis(axis, x.ndim, "split")
     found = tuple(int(s.__index__()) for s in sizes)
     if not found and math.prod(x.shape):
         raise errors.ShapeError("split: expected at least one size, got none")
-    return list(_split.bind(x, sizes=found, axis=number))
+    return list(_split.bind(x, sizes=found, axis=along))

@@ -95,7 +95,7 @@ def logsumexp(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     Example:
         >>> import rxcore as rx
         >>> rx.logsumexp(rx.asarray([1000.0, 1000.0]))
-        Array(1000.6931, dtype=float32)
+        Array(1000.6932, dtype=float32)
     """
     x = as_numeric(x, "logsumexp")
     if not dtypes.is_inexact(x.dtype):

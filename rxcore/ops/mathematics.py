@@ -299,8 +299,9 @@ def logaddexp(x: Any, y: Any) -> Any:
 
     Example:
         >>> import rxcore as rx
-        >>> rx.logaddexp(1000.0, rx.asarray([1000.0]))
-        Array([1000.6931], dtype=float32)
+        >>> from rxcore.ops.mathematics import logaddexp
+        >>> logaddexp(1000.0, rx.asarray([1000.0]))
+        Array([1000.6932], dtype=float32)
     """
     top = maximum(x, y)
     gap = sub(x, y)

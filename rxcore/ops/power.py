@@ -68,7 +68,8 @@ def square(x: Any) -> Any:
 
     Example:
         >>> import rxcore as rx
-        >>> rx.square(rx.asarray([1, -3]))
+        >>> from rxcore.ops.power import square
+        >>> square(rx.asarray([1, -3]))
         Array([1, 9], dtype=int32)
     """
     return integer_pow(x, n=2)

@@ -142,7 +142,7 @@ _sum: Primitive = reduction(
     jvp=linear_jvp(lambda: _sum),
     transpose=_sum_transpose,
     types=dtypes.NUMBERS,
-    tolerance=64,
+    tolerance=256,
     document="Add up elements along axes.",
 )
 
@@ -167,7 +167,8 @@ def sum_(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
 
     Example:
         >>> import rxcore as rx
-        >>> rx.sum_(rx.asarray([[1, 2], [3, 4]]), axis=0)
+        >>> from rxcore.ops.reduce import sum_
+        >>> sum_(rx.asarray([[1, 2], [3, 4]]), axis=0)
         Array([4, 6], dtype=int32)
     """
     return reduce_along(as_numeric(x, "sum"), axis, keepdims, _sum)
@@ -244,7 +245,8 @@ def prod_(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
 
     Example:
         >>> import rxcore as rx
-        >>> rx.prod_(rx.asarray([2, 3, 4]))
+        >>> from rxcore.ops.reduce import prod_
+        >>> prod_(rx.asarray([2, 3, 4]))
         Array(24, dtype=int32)
     """
     return reduce_along(as_numeric(x, "prod"), axis, keepdims, _prod)
@@ -319,7 +321,8 @@ def max_(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
 
     Example:
         >>> import rxcore as rx
-        >>> rx.max_(rx.asarray([[1, 5], [3, 4]]), axis=1)
+        >>> from rxcore.ops.reduce import max_
+        >>> max_(rx.asarray([[1, 5], [3, 4]]), axis=1)
         Array([5, 4], dtype=int32)
     """
     x = as_numeric(x, "max")
@@ -346,7 +349,8 @@ def min_(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
 
     Example:
         >>> import rxcore as rx
-        >>> rx.min_(rx.asarray([[1, 5], [3, 4]]), axis=1)
+        >>> from rxcore.ops.reduce import min_
+        >>> min_(rx.asarray([[1, 5], [3, 4]]), axis=1)
         Array([1, 3], dtype=int32)
     """
     x = as_numeric(x, "min")
@@ -394,7 +398,8 @@ def all_(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
 
     Example:
         >>> import rxcore as rx
-        >>> rx.all_(rx.asarray([[1, 0], [3, 4]]), axis=1)
+        >>> from rxcore.ops.reduce import all_
+        >>> all_(rx.asarray([[1, 0], [3, 4]]), axis=1)
         Array([False,  True], dtype=bool)
     """
     return reduce_along(_as_bool(x, "all"), axis, keepdims, _all)
@@ -407,7 +412,8 @@ def any_(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
 
     Example:
         >>> import rxcore as rx
-        >>> rx.any_(rx.asarray([[0, 0], [3, 0]]), axis=1)
+        >>> from rxcore.ops.reduce import any_
+        >>> any_(rx.asarray([[0, 0], [3, 0]]), axis=1)
         Array([False,  True], dtype=bool)
     """
     return reduce_along(_as_bool(x, "any"), axis, keepdims, _any)

@@ -25,11 +25,18 @@ class Samples:
         cases: `cases(dtype, rng)` yields (operands, params) of that dtype.
         tolerance: relative error allowed between reference and compiled form, in
             units in the last place of the result's dtype; 0 = bit for bit.
+        cancels: whether an error counts against the largest element of the result,
+            as it must where many terms add up to little; default: tolerance >= 64.
     """
 
     dtypes: tuple[DType, ...]
     cases: Callable[[DType, np.random.Generator], Iterator[Case]] = field(repr=False)
     tolerance: float = 4
+    cancels: bool = field()
+
+    @cancels.default
+    def _cancels(self) -> bool:
+        return self.tolerance >= 64
 
 
 def draw(

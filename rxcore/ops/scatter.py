@@ -33,7 +33,7 @@ from rxcore.loops.nest import (
     Store,
 )
 from rxcore.ops import shape as maps
-from rxcore.ops.families import Linear, zeros
+from rxcore.ops.families import Linear, number, zeros
 from rxcore.ops.gather import (
     as_index,
     batch_indices,
@@ -46,7 +46,6 @@ from rxcore.ops.gather import (
     lane_index,
     valid_places,
 )
-from rxcore.ops.join import literal
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.trace.bind import as_numeric
 
@@ -181,16 +180,16 @@ def _other_factors(x: Any, u: Any, indices: Any, params: Any) -> Any:
     Zeros are counted apart, so that the quotient never divides by one.
     """
     eq, select, sub = REGISTRY["eq"], REGISTRY["select"], REGISTRY["sub"]
-    zero = eq(u, literal(0, u.dtype))
-    safe = select(zero, literal(1, u.dtype), u)
+    zero = eq(u, number(0, u.dtype))
+    safe = select(zero, number(1, u.dtype), u)
     product = _scatter.bind(x, safe, *indices, **params)
     gone = REGISTRY["convert"].bind(zero, dtype=x.dtype)
     adding = {**params, "combine": "add"}
     count = _scatter.bind(zeros(x.type.strong()), gone, *indices, **adding)
     others = sub(_gather_like(count, indices, params), gone)
     quotient = REGISTRY["div"](_gather_like(product, indices, params), safe)
-    alone = eq(others, literal(0, u.dtype))
-    return select(alone, quotient, literal(0, u.dtype))
+    alone = eq(others, number(0, u.dtype))
+    return select(alone, quotient, number(0, u.dtype))
 
 
 def _extreme_jvp(
@@ -261,7 +260,7 @@ def _keep_winners(inner: Any, x: Type, indices: Any, params: Any) -> Any:
     won = REGISTRY["eq"].bind(_gather_like(written, indices, flat), ids)
     where = tuple(range(place, place + len(batch)))
     mask = maps.broadcast(won, inner.shape, where)
-    return REGISTRY["select"].bind(mask, inner, literal(0, inner.dtype))
+    return REGISTRY["select"].bind(mask, inner, number(0, inner.dtype))
 
 
 def _batch(args: Any, dims: Any, **params: Any) -> Any:
@@ -434,7 +433,7 @@ def _join(
 
 
 def _cases(dtype: DType, rng: np.random.Generator) -> Iterator[Case]:
-    for number, (x, indices, params) in enumerate(index_cases(dtype, rng)):
+    for count, (x, indices, params) in enumerate(index_cases(dtype, rng)):
         shape = gathered_shape(
             x.shape, indices[0].shape, params["axes"], params["place"]
         )
@@ -442,7 +441,7 @@ def _cases(dtype: DType, rng: np.random.Generator) -> Iterator[Case]:
         for combine in COMBINES:
             if combine in ("min", "max", "mul") and dtypes.is_complex(dtype):
                 continue
-            mode = MODES[number % 2]
+            mode = MODES[count % 2]
             yield (
                 (x, updates, *indices),
                 {**params, "combine": combine, "mode": mode, "unique": False},

@@ -15,6 +15,7 @@ import numpy as np
 from attrs import define, field
 
 from rxcore.compiler.capabilities import Capabilities
+from rxcore.compiler.epilogue import epilogue
 from rxcore.compiler.forms import is_compiled, is_dense
 from rxcore.compiler.lower import lower
 from rxcore.compiler.schedule import schedule
@@ -46,6 +47,12 @@ from rxcore_kernels.plan import In, Out, Plan, Scratch, Step
 from rxcore_kernels.source import Source
 
 Word = Place | int
+Printed = tuple[Nest, int, cpu.Emission]
+
+# Groups that were printed, by content: many leaves of a model share one update, and
+# most groups of a function are the same for another batch size.
+_MOST_PRINTED = 4096
+_printed: dict[Any, tuple[Printed, ...]] = {}
 
 
 @define(eq=False)
@@ -187,8 +194,11 @@ class Assembler:
                 o = alias[o]
             if want is not None and isinstance(o, Value) and o not in env:
                 targets.setdefault(o, want)
-        for e in graph.equations:
-            self.equation(e, env, targets)
+        done: set[int] = set()
+        for k, e in enumerate(graph.equations):
+            if id(e) not in done:
+                follower = self.equation(e, env, targets, graph.equations[k + 1 :])
+                done.add(id(follower))
         outs: list[Place] = []
         for o, want in zip(graph.outputs, wanted, strict=True):
             here = self.read(o, env)
@@ -207,64 +217,119 @@ class Assembler:
         return env[o]
 
     def equation(
-        self, e: Equation, env: dict[Value, Place], targets: dict[Value, Place]
-    ) -> None:
-        """Append an equation's steps."""
+        self,
+        e: Equation,
+        env: dict[Value, Place],
+        targets: dict[Value, Place],
+        later: Sequence[Equation] = (),
+    ) -> Equation | None:
+        """Append an equation's steps; return the later one that it took along."""
         if is_dense(e):
             env[e.outputs[0]] = self.read(e.inputs[0], env)
-            return
+            return None
         ins = [self.read(o, env) for o in e.inputs]
         form = e.primitive.lower
         if isinstance(form, Iterates):
             self.scan(e, ins, env, targets)
-            return
+            return None
         if isinstance(form, Repeats):
             self.repeat(e, ins, env, targets)
-            return
+            return None
         outs = [targets.get(v) or self.memory(v.type.nbytes) for v in e.outputs]
         env.update(zip(e.outputs, outs, strict=True))
         if isinstance(form, Switches):
             self.switch(e, ins, outs)
         elif isinstance(form, Fusion):
-            self.nest(lower(e), ins, outs)
+            self.nest(self.group(e), ins, outs)
         elif isinstance(form, Native) and is_compiled(e):
             plan = form.function(*[o.type for o in e.inputs], **e.params)
             if plan is None:
                 self.host(e, ins, outs, "no kernel for these types and sizes")
             else:
                 self.plan(plan, ins, outs)
+                if plan.by_rows:
+                    return self.follow(e, plan, env, targets, later)
         elif isinstance(form, Accumulating) and is_compiled(e):
             types = tuple(o.type for o in e.inputs)
             made = form.function(types, tuple(v.type for v in e.outputs), **e.params)
             if made is None:
                 self.host(e, ins, outs, "no loops for these types")
             else:
-                self.nest(made, ins, outs)
+                self.nest(self.print(made), ins, outs)
         else:
             reason = getattr(form, "reason", "complex numbers")
             self.host(e, ins, outs, reason)
+        return None
+
+    def follow(
+        self,
+        e: Equation,
+        plan: Plan,
+        env: dict[Value, Place],
+        targets: dict[Value, Place],
+        later: Sequence[Equation],
+    ) -> Equation | None:
+        """Chain a group to a kernel's last step: it runs on rows still in cache."""
+        (value,) = e.outputs
+        rows = plan.steps[-1].hi
+        for f in later:
+            if value not in f.inputs:
+                continue
+            ready = all(not isinstance(o, Value) or o in env for o in f.inputs)
+            if not isinstance(f.primitive.lower, Fusion) or not ready:
+                return None
+            nest = epilogue(f, value, rows, self.capabilities)
+            if nest is None:
+                return None
+            self.made.tables[self.table][-1].chained = 1
+            self.clock -= 1
+            ins = [self.read(o, env) for o in f.inputs]
+            outs = [targets.get(v) or self.memory(v.type.nbytes) for v in f.outputs]
+            env.update(zip(f.outputs, outs, strict=True))
+            self.nest([(nest, rows, cpu.emit(nest))], ins, outs)
+            self.made.launches -= 1
+            return f
+        return None
 
     # Kernels -------------------------------------------------------------------
 
-    def nest(self, nest: Nest, ins: Sequence[Place], outs: Sequence[Place]) -> None:
-        """Append a Nest: schedule it for the CPU, print it."""
+    def nest(
+        self, printed: Sequence[Printed], ins: Sequence[Place], outs: Sequence[Place]
+    ) -> None:
+        """Append scheduled and printed Nests."""
         names: dict[str, Place] = {f"in{k}": p for k, p in enumerate(ins)}
         names |= {f"out{k}": p for k, p in enumerate(outs)}
-        for made in schedule(nest, self.capabilities):
-            for b in made.buffers:
+        for nest, extent, emission in printed:
+            for b in nest.buffers:
                 if b.name not in names:
                     names[b.name] = self.memory(b.size * b.dtype.itemsize)
-            extent = grid_extent(made)
             if extent == 0:
                 continue
-            self.made.nests.append(made)
-            emission = cpu.emit(made)
+            self.made.nests.append(nest)
             words: list[Word | tuple[str, int]] = [
                 w if isinstance(w, int) else shifted(names[w.name], w.offset)
                 for w in emission.words
             ]
             self.made.launches += 1
-            self.row(emission.source, words, 0, extent, made.chunk)
+            self.row(emission.source, words, 0, extent, nest.chunk)
+
+    def print(self, nest: Nest) -> tuple[Printed, ...]:
+        """Schedule a Nest for the CPU and print it: steps 4 and 5."""
+        return tuple(
+            (made, grid_extent(made), cpu.emit(made))
+            for made in schedule(nest, self.capabilities)
+        )
+
+    def group(self, e: Equation) -> tuple[Printed, ...]:
+        """Lower, schedule and print a group; equal groups are printed once."""
+        p = e.params
+        key = (p["graph"].key, p["shape"], p["axes"], self.capabilities)
+        found = _printed.get(key)
+        if found is None:
+            if len(_printed) >= _MOST_PRINTED:
+                _printed.clear()
+            found = _printed[key] = self.print(lower(e))
+        return found
 
     def plan(self, plan: Plan, ins: Sequence[Place], outs: Sequence[Place]) -> None:
         """Append a hand-made kernel's steps."""

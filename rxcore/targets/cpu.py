@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
+from rxcore.base import config
 from rxcore.loops.nest import Nest
 from rxcore.loops.verify import verify
 from rxcore.targets.llvm_text import print_nest
@@ -51,7 +52,7 @@ def emit(nest: Nest, *, bits: int | None = None) -> Emission:
         `group`, `lane` or `parallel` over [lo, hi), and all of a Nest without one.
 
     Raises:
-        InternalError: when the Nest is not well formed.
+        InternalError: when the Nest is not well formed (with `config.verify`).
 
     Example:
         >>> from rxcore.base import dtypes
@@ -63,7 +64,8 @@ def emit(nest: Nest, *, bits: int | None = None) -> Emission:
         >>> made.words
         (BufferWord(name='x', offset=0), BufferWord(name='y', offset=0))
     """
-    verify(nest)
+    if config.current().verify:
+        verify(nest)
     printed = print_nest(nest, bits or host.features().vector_bits)
     addresses = tuple(BufferWord(b.name) for b in nest.buffers)
     source = Source(printed.text, printed.symbol)
@@ -73,4 +75,3 @@ def emit(nest: Nest, *, bits: int | None = None) -> Emission:
 def build(emissions: Sequence[Emission]) -> list[builder.Kernel]:
     """Build the kernels of these texts, from memory and disk where they are there."""
     return builder.build([emission.source for emission in emissions])
-

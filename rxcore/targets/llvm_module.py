@@ -12,9 +12,10 @@ from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
+from rxcore.base.dtypes import DType
 from rxcore.loops.nest import Nest
 from rxcore.targets.llvm_facts import accesses
-from rxcore.targets.llvm_scalar import Lines, memory_type
+from rxcore.targets.llvm_scalar import Lines, memory_type, scalar_type
 
 __all__ = ["Printed", "assemble"]
 
@@ -32,6 +33,7 @@ def assemble(
     nest: Nest,
     out: Lines,
     words: dict[int, str],
+    numbers: dict[str, tuple[str, DType]],
     strides: Iterable[str],
     metadata: Sequence[str],
     vector_bits: int,
@@ -42,6 +44,7 @@ def assemble(
         nest: what was printed; only its memories are read.
         out: the lines of the inner function.
         words: the lifted integers, and what they are called.
+        numbers: the lifted floats, each with the word that holds its bits.
         strides: the words among them that are steps of innermost loops.
         metadata: the nodes, by number.
         vector_bits: how wide vectors are to be.
@@ -69,6 +72,7 @@ def assemble(
         "entry:",
         *_stack(nest),
         *assumed,
+        *(line for name, word in numbers.items() for line in _float(name, *word)),
         *out.text,
         "  ret void",
         "}",
@@ -101,3 +105,15 @@ def _assume_not_one(number: int, stride: str) -> str:
     # Or LLVM makes a second loop for that case, at 3 ms each.
     said = f"  %t{number} = icmp ne i64 {stride}, 1"
     return f"{said}\n  call void @llvm.assume(i1 %t{number})"
+
+
+def _float(name: str, word: str, dtype: DType) -> list[str]:
+    """Turn the bits in a word into a float."""
+    kind = scalar_type(dtype)
+    if dtype.itemsize == 8:
+        return [f"  {name} = bitcast i64 {word} to {kind}"]
+    bits = f"{name}.bits"
+    return [
+        f"  {bits} = trunc i64 {word} to i32",
+        f"  {name} = bitcast i32 {bits} to {kind}",
+    ]

@@ -31,6 +31,7 @@ from rxcore.loops.nest import (
     Nest,
     Operand,
     Scratch,
+    Number,
     Size,
     Statement,
     Store,
@@ -68,6 +69,7 @@ def print_nest(nest: Nest, vector_bits: int) -> Printed:
         nest,
         printer.out,
         printer.words,
+        {name: (word, d) for (_, d), (name, word) in printer.numbers.items()},
         printer.strides,
         printer.metadata,
         vector_bits,
@@ -82,6 +84,7 @@ class _Printer:
     vector_bits: int
     out: Lines = field(factory=Lines)
     words: dict[int, str] = field(factory=dict)
+    numbers: dict[tuple[int, DType], tuple[str, str]] = field(factory=dict)
     values: dict[str, str] = field(factory=dict)
     kinds: dict[str, DType] = field(factory=dict)
     order: dict[str, int] = field(factory=dict)
@@ -118,12 +121,22 @@ class _Printer:
             return str(integer)
         return self.words.setdefault(integer, f"%w{len(self.words)}")
 
+    def number(self, number: Number) -> str:
+        """Return a float of the program, lifted by its bits."""
+        key = (number.bits, number.dtype)
+        if key not in self.numbers:
+            word = self.words.setdefault(number.bits, f"%w{len(self.words)}")
+            self.numbers[key] = (f"%n{len(self.numbers)}", word)
+        return self.numbers[key][0]
+
     def operand(self, operand: Operand) -> str:
         match operand:
             case Constant():
                 return constant(operand)
             case Size():
                 return self.word(operand.value)
+            case Number():
+                return self.number(operand)
         return self.values[operand]
 
     def kind(self, operand: Operand) -> DType:
@@ -132,6 +145,8 @@ class _Printer:
                 return operand.dtype
             case Size():
                 return dtypes.int64
+            case Number():
+                return operand.dtype
         return self.kinds[operand]
 
     def name(self, name: str, dtype: DType, value: str) -> None:

@@ -31,6 +31,7 @@ __all__ = [
     "check_halves",
     "check_jvp",
     "check_lowering",
+    "check_no_derivative",
     "check_reference",
     "check_second_order",
     "check_transpose",
@@ -56,11 +57,16 @@ def _show(args: Iterable[Any]) -> str:
 # closeness --------------------------------------------------------------------------
 
 
-def ulps_between(found: Any, expected: Any) -> float:
+def ulps_between(found: Any, expected: Any, whole: bool = False) -> float:
     """Return the largest error in units in the last place of the expected dtype.
 
     Infinities and NaN must be equal (else the answer is inf); numbers that are not
-    floating differ by their difference; a complex error counts against the modulus.
+    floating must be equal; a complex error counts against the modulus.
+
+    Args:
+        found: array.
+        expected: array.
+        whole: whether an error counts against the largest element, not its own.
 
     Example:
         >>> ulps_between(np.float32([1, 2]), np.float32([1, 2]))
@@ -73,25 +79,31 @@ def ulps_between(found: Any, expected: Any) -> float:
     if not dtypes.is_inexact(dtype):
         return 0.0 if np.array_equal(found, expected) else float("inf")
     if dtypes.is_complex(dtype):
-        return _complex_ulps(found, expected)
+        return _complex_ulps(found, expected, whole)
     with np.errstate(all="ignore"):
         a, b = found.astype(np.float64), expected.astype(np.float64)
         same = (a == b) | (np.isnan(a) & np.isnan(b))
-        error = np.where(same, 0.0, np.abs(a - b) / _spacing(b, dtype))
+        error = np.where(same, 0.0, np.abs(a - b) / _unit(np.abs(b), dtype, whole))
         bad = ~same & ~(np.isfinite(a) & np.isfinite(b))
     return float(np.max(np.where(bad, np.inf, error)))
 
 
-def _complex_ulps(found: Any, expected: Any) -> float:
+def _complex_ulps(found: Any, expected: Any, whole: bool) -> float:
     with np.errstate(all="ignore"):
         same = (found == expected) | (np.isnan(found) & np.isnan(expected))
         part = dtypes.real_part(expected.dtype)
-        unit = _spacing(np.abs(expected).astype(np.float64), part)
+        unit = _unit(np.abs(expected).astype(np.float64), part, whole)
         error = np.where(same, 0.0, np.abs(found - expected) / unit)
     return float(np.max(np.where(np.isnan(error), np.inf, error)))
 
 
 _BITS = {dtypes.float16: (10, -14), dtypes.bfloat16: (7, -126)}
+
+
+def _unit(size: Any, dtype: DType, whole: bool) -> Any:
+    if whole:
+        size = np.max(np.where(np.isfinite(size), size, 0.0))
+    return _spacing(size, dtype)
 
 
 def _spacing(x: Any, dtype: DType) -> Any:
@@ -104,12 +116,18 @@ def _spacing(x: Any, dtype: DType) -> Any:
     return np.ldexp(1.0, np.maximum(exponent - 1, least) - fraction)
 
 
-def assert_close(found: Any, expected: Any, ulps: float, what: str = "values") -> None:
+def assert_close(
+    found: Any,
+    expected: Any,
+    ulps: float,
+    what: str = "values",
+    whole: bool = False,
+) -> None:
     """Raise unless two arrays agree in dtype, shape, and values up to some ULP."""
     found, expected = np.asarray(found), np.asarray(expected)
     kinds = (found.dtype, found.shape), (expected.dtype, expected.shape)
     assert kinds[0] == kinds[1], f"{what}: found {kinds[0]}, expected {kinds[1]}"
-    error = ulps_between(found, expected)
+    error = ulps_between(found, expected, whole)
     assert error <= ulps, (
         f"{what}: error of {error:.3g} ULP, allowed {ulps}:\n{found}\n  expected\n"
         f"{expected}"
@@ -185,11 +203,15 @@ def check_lowering(
     allowed = primitive.samples.tolerance if ulps is None else ulps
     for f, e in zip(found, outs, strict=True):
         what = f"{primitive} of {_show(arrays)} with {params}: lowering"
-        assert_close(np.asarray(f), np.asarray(e), allowed, what)
+        whole = primitive.samples.cancels
+        assert_close(np.asarray(f), np.asarray(e), allowed, what, whole)
 
 
 def check_halves(
-    primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]
+    primitive: Primitive,
+    operands: Sequence[Any],
+    params: dict[str, Any],
+    ulps: float = 0,
 ) -> None:
     """Check that an op on halves gives its float32 result, rounded once.
 
@@ -207,7 +229,7 @@ def check_halves(
     )
     for f, e in pairs:
         rounded = np.asarray(e).astype(np.asarray(f).dtype)
-        assert_close(f, rounded, 0, f"{primitive} of {_show(arrays)} with {params}")
+        assert_close(f, rounded, ulps, f"{primitive} of {_show(arrays)} with {params}")
 
 
 # derivatives ------------------------------------------------------------------------
@@ -314,6 +336,16 @@ def check_jvp(
         )
 
 
+def check_no_derivative(function: Function, args: Sequence[Any]) -> None:
+    """Check that no derivative flows through a function, though its value moves."""
+    wide = [asarray(a) for a in _widened(args)]
+    rng = np.random.default_rng(0)
+    directions = [_direction(rng, np.asarray(a)) for a in wide]
+    moved = [None if t is None else asarray(t) for t in directions]
+    _, dots = jvp_flat(_flat(function), wide, moved)
+    assert all(d is None for d in dots), f"a derivative at {_show(args)}: {dots}"
+
+
 def check_transpose(
     function: Function, args: Sequence[Any], *, seed: int = 0, tolerance: float = 1e-9
 ) -> None:
@@ -347,6 +379,7 @@ def check_transpose(
     if not dots:
         return
     cts = [asarray(_direction(rng, np.asarray(d))) for d in dots]
+    tolerance = max(tolerance, *(8 * _epsilon(d.dtype) for d in dots))
     flags = [True] * len(moving) + [False] * len(residuals)
     backs = transpose_graph(linear.graph, flags, residuals, cts)
     left, scale = _inner(cts, dots)
@@ -369,6 +402,10 @@ def _same_as_jvp(
         with np.errstate(all="ignore"):
             same = np.isclose(found, wanted, tolerance, tolerance, equal_nan=True)
         assert np.all(same), f"linearize gives\n{found}\n  jvp\n{wanted}"
+
+
+def _epsilon(dtype: DType) -> float:
+    return float(_spacing(np.float64(1.0), dtypes.real_part(dtype)))
 
 
 def _inner(left: Any, right: Any) -> tuple[float, float]:
@@ -430,6 +467,7 @@ def check_batch(
     lanes: Sequence[Sequence[Any]],
     *,
     ulps: float = 0,
+    whole: bool = False,
     every_axis: bool = False,
 ) -> None:
     """Check that batching a function gives what a Python loop gives.
@@ -438,6 +476,7 @@ def check_batch(
         function: of arrays.
         lanes: one list of arguments for each lane, of equal Types.
         ulps: error allowed in each element.
+        whole: whether it counts against the largest element.
         every_axis: whether each operand is batched along each of its axes; else each
             subset of operands is tried with its axes first, last, and in between.
 
@@ -454,7 +493,7 @@ def check_batch(
     for size in range(1, count + 1):
         for chosen in combinations(range(count), size):
             for axes in _placements(arrays[0], chosen, every_axis):
-                _check_lanes(flat, arrays, axes, ulps)
+                _check_lanes(flat, arrays, axes, ulps, whole)
 
 
 def _placements(
@@ -475,7 +514,11 @@ def _placements(
 
 
 def _check_lanes(
-    flat: Any, lanes: Sequence[Sequence[Array]], axes: list[int | None], ulps: float
+    flat: Any,
+    lanes: Sequence[Sequence[Array]],
+    axes: list[int | None],
+    ulps: float,
+    whole: bool,
 ) -> None:
     args = [
         lanes[0][k]
@@ -485,11 +528,11 @@ def _check_lanes(
     ]
     size = len(lanes)
     outs, places = vmap_flat(flat, args, axes, size)
-    wholes = [
+    stacks = [
         np.asarray(place_axis(o, a, 0, size)) for o, a in zip(outs, places, strict=True)
     ]
     for i, lane in enumerate(lanes):
         one = [lanes[0][k] if axis is None else lane[k] for k, axis in enumerate(axes)]
-        for whole, expected in zip(wholes, flat(*one), strict=True):
+        for stack, expected in zip(stacks, flat(*one), strict=True):
             what = f"lane {i} of {_show(one)} batched along {axes}"
-            assert_close(whole[i], np.asarray(expected), ulps, what)
+            assert_close(stack[i], np.asarray(expected), ulps, what, whole)

@@ -50,7 +50,8 @@ def vmap(
     Example:
         >>> import rxcore as rx
         >>> rx.vmap(lambda x, y: (x * y).sum(), in_axes=(0, None))(
-        ...     rx.asarray([[1.0, 2.0], [3.0, 4.0]]), rx.asarray([1.0, 1.0]))
+        ...     rx.asarray([[1.0, 2.0], [3.0, 4.0]]), rx.asarray([1.0, 1.0])
+        ... )
         Array([3., 7.], dtype=float32)
     """
 
@@ -197,7 +198,8 @@ def psum(x: Any, axis_name: Any) -> Any:
     Example:
         >>> import rxcore as rx
         >>> rx.vmap(lambda x: x / rx.psum(x, "i"), axis_name="i")(
-        ...     rx.asarray([1.0, 3.0]))
+        ...     rx.asarray([1.0, 3.0])
+        ... )
         Array([0.25, 0.75], dtype=float32)
     """
     return _over(_psum, x, axis_name)
@@ -254,7 +256,8 @@ def axis_index(axis_name: Any) -> Any:
     Example:
         >>> import rxcore as rx
         >>> rx.vmap(lambda x: x + rx.axis_index("i"), axis_name="i")(
-        ...     rx.asarray([10, 10]))
+        ...     rx.asarray([10, 10])
+        ... )
         Array([10, 11], dtype=int32)
     """
     _named(axis_name, "axis_index")

@@ -184,6 +184,32 @@ def test_pieces_do_not_change_bits(given_case, dtype, chunk):
         assert np.array_equal(whole, pieces)
 
 
+@pytest.mark.parametrize("outputs", [24, 37, 130])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("host", [None, AVX2])
+def test_many_outputs_and_long_sums(outputs, dtype, host):
+    x_shape, w_shape = (2, 33, 9, 10), (outputs, 33, 3, 3)
+    case = {
+        "stride": (2, 2),
+        "padding": [(1, 1), (1, 1)],
+        "lhs_dilation": (1, 1),
+        "rhs_dilation": (1, 1),
+        "groups": 1,
+        "flip": False,
+    }
+    x, w, exact, rng = draw_arrays(x_shape, w_shape, case, dtype)
+    y, dx = np.full(exact.shape, 7, dtype), np.full(x_shape, 7, dtype)
+    plan = plan_convolution(dtype, x_shape, w_shape, **case, features=host)
+    run_plan(plan, [x, w], [y], backwards=True)
+    assert close(y, exact, dtype, 300)
+    dy = rng.standard_normal(exact.shape).astype(dtype)
+    plan = plan_convolution_dx(dtype, x_shape, w_shape, **case, features=host)
+    run_plan(plan, [dy, w], [dx], backwards=True)
+    x2 = rng.standard_normal(x_shape)
+    left, right = (reference(x2, w, case) * dy).sum(), (x2 * dx).sum()
+    assert abs(left - right) < 100 * np.finfo(dtype).eps * np.sqrt(dy.size * 300)
+
+
 @settings(deadline=None, max_examples=40)
 @given(
     batch=st.integers(1, 10),

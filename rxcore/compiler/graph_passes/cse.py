@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rxcore.ir.graph import Equation, Graph, Operand, Value, freeze
+from rxcore.compiler.graph_passes.inline import map_subgraphs
+from rxcore.ir.graph import Equation, Graph, Operand, Value, freeze, has_effects
 
 
 def cse(graph: Graph) -> Graph:
@@ -16,13 +17,16 @@ def cse(graph: Graph) -> Graph:
     instead: dict[Value, Value] = {}
     seen: dict[Any, Equation] = {}
     kept: list[Equation] = []
+    changed = False
 
     def name(o: Operand) -> Any:
         if isinstance(o, Value):
             return number.setdefault(o, len(number))
         return o.key()
 
-    for e in graph.equations:
+    for given in graph.equations:
+        e = map_subgraphs(given, cse)
+        changed = changed or e is not given
         inputs = tuple(
             instead.get(o, o) if isinstance(o, Value) else o for o in e.inputs
         )
@@ -32,7 +36,7 @@ def cse(graph: Graph) -> Graph:
         params = tuple(sorted((k, freeze(p)) for k, p in e.params.items()))
         types = tuple(v.type for v in e.outputs)
         key = (e.primitive.name, tuple(operands), params, types)
-        twin = None if e.primitive.effects else seen.get(key)
+        twin = None if has_effects(e) else seen.get(key)
         if twin is not None:
             instead.update(zip(e.outputs, twin.outputs, strict=True))
             continue
@@ -42,6 +46,6 @@ def cse(graph: Graph) -> Graph:
     outputs = tuple(
         instead.get(o, o) if isinstance(o, Value) else o for o in graph.outputs
     )
-    if len(kept) == len(graph.equations):
+    if not changed and len(kept) == len(graph.equations):
         return graph
     return Graph(graph.inputs, outputs, tuple(kept))

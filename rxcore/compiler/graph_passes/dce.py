@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from rxcore.ir.graph import Equation, Graph, Value
+from rxcore.compiler.graph_passes.inline import map_subgraphs
+from rxcore.ir.graph import Equation, Graph, Value, has_effects
 
 
 def dce(graph: Graph) -> Graph:
     """Drop equations whose results nothing uses, from the last to the first."""
     used = {o for o in graph.outputs if isinstance(o, Value)}
     kept: list[Equation] = []
+    changed = False
     for e in reversed(graph.equations):
-        if e.primitive.effects or any(v in used for v in e.outputs):
-            kept.append(e)
+        if any(v in used for v in e.outputs) or has_effects(e):
+            smaller = map_subgraphs(e, dce)
+            changed = changed or smaller is not e
+            kept.append(smaller)
             used.update(o for o in e.inputs if isinstance(o, Value))
-    if len(kept) == len(graph.equations):
+    if not changed and len(kept) == len(graph.equations):
         return graph
     return Graph(graph.inputs, graph.outputs, tuple(reversed(kept)))

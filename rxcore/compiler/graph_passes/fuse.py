@@ -23,9 +23,10 @@ from rxcore.compiler.forms import (
     is_pulled,
     is_reduction,
 )
+from rxcore.compiler.graph_passes.inline import map_subgraphs
 from rxcore.compiler.lanes import is_lane_scan
 from rxcore.compiler.pull import DoesNotFit
-from rxcore.ir.graph import Equation, Graph, Operand, Value
+from rxcore.ir.graph import Equation, Graph, Operand, Value, has_effects
 from rxcore.ir.primitive import Fusion, NoRule, Primitive, Pull
 from rxcore.ir.types import Type
 from rxcore.loops.nest import Index
@@ -105,6 +106,7 @@ class Fuser:
         self.group_of: dict[Value, Group] = {}
         self.groups: list[Group] = []
         self.barriers: dict[int, Equation] = {}
+        self.effect: int | None = None
         self.ancestors: list[int] = []
         self.readers: dict[Value, list[Group]] = {}
         for e in graph.equations:
@@ -372,8 +374,14 @@ class Fuser:
     def add_barrier(self, equation: Equation) -> None:
         """Make an equation a node of its own."""
         values = [self.resolved(o) for o in equation.inputs]
-        node = self.new_node(self._deps(v for v in values if v is not None))
-        self.barriers[node] = equation
+        deps = self._deps(v for v in values if v is not None)
+        if has_effects(equation):
+            # Effects happen in the order in which the program tells them.
+            if self.effect is not None:
+                deps |= self.ancestors[self.effect] | 1 << self.effect
+            self.effect = len(self.ancestors)
+        node = self.new_node(deps)
+        self.barriers[node] = map_subgraphs(equation, fuse)
         for v in equation.outputs:
             self.node_of[v] = node
 

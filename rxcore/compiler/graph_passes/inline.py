@@ -11,7 +11,7 @@ from rxcore.ir.primitive import Calls, Expand
 
 def inline(graph: Graph) -> Graph:
     """Replace calls, and ops that mean a Graph, by the equations they hold."""
-    if not any(_held(e) or any(subgraphs(e.params)) for e in graph.equations):
+    if not any(_held(e) or any(True for _ in subgraphs(e.params)) for e in graph.equations):
         return graph
     instead: dict[Value, Operand] = {}
     made: list[Equation] = []
@@ -58,7 +58,7 @@ def _copy(
 
 def map_subgraphs(e: Equation, change: Callable[[Graph], Graph]) -> Equation:
     """Return an equation whose held Graphs are changed."""
-    if not any(subgraphs(e.params)):
+    if not any(True for _ in subgraphs(e.params)):
         return e
     params: dict[str, Any] = {}
     for name, p in e.params.items():
@@ -68,4 +68,12 @@ def map_subgraphs(e: Equation, change: Callable[[Graph], Graph]) -> Equation:
             params[name] = tuple(change(g) if isinstance(g, Graph) else g for g in p)
         else:
             params[name] = p
+    if all(_is_kept(params[name], p) for name, p in e.params.items()):
+        return e
     return e.replace(params=params)
+
+
+def _is_kept(new: Any, old: Any) -> bool:
+    if isinstance(old, tuple):
+        return all(a is b for a, b in zip(new, old, strict=True))
+    return new is old

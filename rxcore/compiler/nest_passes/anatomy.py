@@ -17,28 +17,22 @@ from rxcore.loops.nest import (
     Constant,
     Extent,
     If,
-    Index,
     Let,
     Load,
     Loop,
     Nest,
     Operand,
-    Size,
     Statement,
     Store,
-    substitute,
     walk,
 )
 
 __all__ = [
     "Band",
-    "Fresh",
     "accesses",
-    "affine",
     "all_loops",
     "band",
     "block_loops",
-    "define_index",
     "definitions",
     "extent_of",
     "identity",
@@ -47,7 +41,6 @@ __all__ = [
     "live",
     "operand_names",
     "reads",
-    "rename",
     "reorderable",
     "stores",
     "stride_cost",
@@ -133,29 +126,6 @@ def iterations(loops: Iterable[Loop]) -> int:
     return total
 
 
-def affine(s: Load | Store, loops: set[str]) -> bool:
-    """Say whether an index uses loop indices only (no gathered name)."""
-    return set(s.index.names()) <= loops
-
-
-class Fresh:
-    """Hands out names that a Nest does not use yet."""
-
-    def __init__(self, nest: Nest) -> None:
-        self._taken = definitions(nest.body)
-        self._taken.update(b.name for b in nest.buffers)
-        self._taken.update(s.name for s in nest.scratch)
-
-    def __call__(self, base: str) -> str:
-        """Return `base`, or `base` with a number behind it."""
-        name, number = base, 1
-        while name in self._taken:
-            name = f"{base}_{number}"
-            number += 1
-        self._taken.add(name)
-        return name
-
-
 @frozen
 class Band:
     """A Nest's outer shape: plain statements, then nested parallel loops, then a body.
@@ -227,69 +197,6 @@ def _stores_apart(loop: Loop) -> bool:
         if s.index != stored[s.buffer] or not moving or gathered:
             return False
     return not any(isinstance(s, If) for s in walk(loop.body)) or not stored
-
-
-def rename(body: Body, changes: Mapping[str, Operand]) -> Body:
-    """Put operands in the place of names, in indices too."""
-    used = {name for s in accesses(body) for name in s.index.names()}
-    indices: dict[str, Index] = {}
-    for name in used & changes.keys():
-        match changes[name]:
-            case str() as new:
-                indices[name] = Index.of(new)
-            case Size() | Constant() as number:
-                indices[name] = Index(int(number.value))
-    return _rename_blocks(substitute(body, indices, changes), changes)
-
-
-def _rename_blocks(body: Body, changes: Mapping[str, Operand]) -> Body:
-    if not block_loops(body) & set(changes):
-        return body
-
-    def one(s: Statement) -> Statement:
-        if isinstance(s, If):
-            return evolve(s, body=tuple(map(one, s.body)))
-        if not isinstance(s, Loop):
-            return s
-        extent = s.extent
-        if isinstance(extent, Block):
-            new = changes.get(extent.loop, extent.loop)
-            if isinstance(new, str):
-                extent = evolve(extent, loop=new)
-        return evolve(s, extent=extent, body=tuple(map(one, s.body)))
-
-    return tuple(map(one, body))
-
-
-def define_index(
-    body: Body, name: str, parts: Index, fresh: Fresh
-) -> tuple[Body, Body]:
-    """Say a loop index by an affine form of other indices.
-
-    Returns:
-        Lets that compute it as a scalar (none where only indices use it), and the
-        body with the form in its place.
-    """
-    lets: list[Statement] = []
-    names: dict[str, Operand] = {}
-    if name in operand_names(body) | block_loops(body):
-        total: Operand | None = None
-        for term, factor in parts.terms:
-            value: Operand = term
-            if factor != 1:
-                made = fresh(f"{name}_part")
-                by = Constant(factor, dtypes.int64)
-                lets.append(Let(made, dtypes.int64, "mul", (term, by)))
-                value = made
-            if total is None:
-                total = value
-            else:
-                made = fresh(f"{name}_at")
-                lets.append(Let(made, dtypes.int64, "add", (total, value)))
-                total = made
-        names[name] = total if total is not None else Constant(0, dtypes.int64)
-    body = substitute(body, {name: parts}, names)
-    return tuple(lets), _rename_blocks(body, names)
 
 
 def live(body: Body) -> Body:

@@ -8,29 +8,28 @@ next (accumulators above all) becomes a scratch array of the block: scalar expan
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from attrs import define, evolve, field
 
 from rxcore.compiler.capabilities import Capabilities
-from rxcore.compiler.count import scalar_cost
 from rxcore.compiler.nest_passes.anatomy import (
     Band,
     Body,
-    Fresh,
-    accesses,
     all_loops,
     band,
     block_loops,
-    define_index,
     definitions,
     is_plain,
     iterations,
     reads,
-    rename,
-    reorderable,
     stores,
-    stride_cost,
+)
+from rxcore.compiler.nest_passes.columns import walks_columns
+from rxcore.compiler.nest_passes.names import (
+    Fresh,
+    define_index,
+    rename,
 )
 from rxcore.loops.nest import (
     Accumulate,
@@ -50,17 +49,15 @@ from rxcore.loops.nest import (
     walk,
 )
 
-__all__ = ["block_lanes", "walks_columns"]
+__all__ = ["block_lanes"]
 
 _LARGEST, _SMALLEST = 4096, 256
 # Sizes differ by this factor: each one is a text of its own.
-_STEP = 4
+_STEP = 2
 # What the scratch arrays of a block may take of the first cache.
 _CARRIED_BYTES = 1 << 15
 # As many blocks as keep each core busy, if the lanes are that many.
-_PIECES, _PIECES_PER_UNIT = 4, 2
-# What an operation costs that must wait for the one before, against a vector's.
-_IN_ORDER = 8
+_PIECES, _PIECES_PER_UNIT = 8, 4
 
 
 def block_lanes(nest: Nest, capabilities: Capabilities) -> tuple[Nest, ...]:
@@ -99,34 +96,6 @@ def _block_size(
     ):
         size //= _STEP
     return size
-
-
-def walks_columns(nest: Nest, parts: Band) -> bool:
-    """Say whether lanes walk memory in order better than the loops inside them do."""
-    lanes = parts.loops[-1]
-    by_lanes = by_rows = 0.0
-    for loop, combines in _innermost(parts.body, {}):
-        found = accesses(loop.body)
-        work = scalar_cost(loop.body)
-        free = reorderable(loop, combines)
-        by_rows += stride_cost(nest, found, loop) + work * (1 if free else _IN_ORDER)
-        by_lanes += stride_cost(nest, found, lanes) + work
-    return by_lanes < by_rows
-
-
-def _innermost(
-    body: Body, combines: Mapping[str, str]
-) -> Iterator[tuple[Loop, Mapping[str, str]]]:
-    """Yield the innermost loops, each with the accumulators around it."""
-    for s in body:
-        if isinstance(s, If):
-            yield from _innermost(s.body, combines)
-        elif isinstance(s, Loop):
-            if any(all_loops(s.body)):
-                own = {a.name: a.combine for a in s.accumulators}
-                yield from _innermost(s.body, {**combines, **own})
-            else:
-                yield s, combines
 
 
 def _can_expand(parts: Band) -> bool:

@@ -6,11 +6,13 @@ from attrs import evolve
 
 from rxcore.compiler.capabilities import Capabilities
 from rxcore.compiler.nest_passes.anatomy import (
-    Fresh,
     all_loops,
     band,
-    define_index,
     iterations,
+)
+from rxcore.compiler.nest_passes.names import (
+    Fresh,
+    define_index,
 )
 from rxcore.loops.nest import Block, Index, Loop, Nest
 

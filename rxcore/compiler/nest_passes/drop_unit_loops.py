@@ -8,9 +8,11 @@ from rxcore.base import dtypes
 from rxcore.compiler.capabilities import Capabilities
 from rxcore.compiler.nest_passes.anatomy import (
     Body,
-    Fresh,
     block_loops,
     reads,
+)
+from rxcore.compiler.nest_passes.names import (
+    Fresh,
     rename,
 )
 from rxcore.loops.nest import (

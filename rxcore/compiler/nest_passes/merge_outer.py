@@ -8,11 +8,13 @@ from rxcore.base import dtypes
 from rxcore.compiler.capabilities import Capabilities
 from rxcore.compiler.nest_passes.anatomy import (
     Body,
-    Fresh,
     all_loops,
     band,
     block_loops,
     iterations,
+)
+from rxcore.compiler.nest_passes.names import (
+    Fresh,
 )
 from rxcore.loops.nest import Let, Loop, Nest, Size, Statement
 

@@ -15,11 +15,9 @@ from rxcore.compiler.capabilities import Capabilities
 from rxcore.compiler.nest_passes.anatomy import (
     Band,
     Body,
-    Fresh,
     accesses,
     all_loops,
     band,
-    define_index,
     identity,
     is_plain,
     iterations,
@@ -28,7 +26,11 @@ from rxcore.compiler.nest_passes.anatomy import (
     stores,
     trim_buffers,
 )
-from rxcore.compiler.nest_passes.block_lanes import walks_columns
+from rxcore.compiler.nest_passes.columns import walks_columns
+from rxcore.compiler.nest_passes.names import (
+    Fresh,
+    define_index,
+)
 from rxcore.loops.nest import (
     Accumulate,
     Accumulator,

@@ -8,10 +8,12 @@ from rxcore.compiler.capabilities import Capabilities
 from rxcore.compiler.nest_passes.anatomy import (
     Band,
     Body,
-    Fresh,
     band,
-    define_index,
     stores,
+)
+from rxcore.compiler.nest_passes.names import (
+    Fresh,
+    define_index,
 )
 from rxcore.loops.nest import (
     Block,

@@ -9,10 +9,12 @@ from attrs import evolve
 from rxcore.compiler.capabilities import Capabilities
 from rxcore.compiler.nest_passes.anatomy import (
     Body,
-    Fresh,
     all_loops,
     identity,
     reorderable,
+)
+from rxcore.compiler.nest_passes.names import (
+    Fresh,
 )
 from rxcore.loops.nest import (
     Accumulate,
