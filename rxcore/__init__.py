@@ -12,7 +12,7 @@ import importlib
 from typing import Any
 
 from rxcore import ops as _ops
-from rxcore.base import tree_namespace as tree
+
 from rxcore.base.config import config
 from rxcore.control.jit import inspect, jit
 from rxcore.ir.operators import delegate as _delegate
@@ -24,6 +24,7 @@ from rxcore.ops.special import digamma, erf, erfc, erfinv, lgamma
 from rxcore.ops.stop import stop_gradient
 from rxcore.runtime.array import Array, asarray
 from rxcore.runtime.caches import block_until_ready, clear_caches
+from rxcore.transforms import trees as tree
 from rxcore.transforms.batching import (
     axis_index,
     axis_size,

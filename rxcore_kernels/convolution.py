@@ -17,6 +17,12 @@ from rxcore_kernels.convolution_direct import (
     weights_source,
 )
 from rxcore_kernels.convolution_geometry import Geometry, Pairs, geometry, residues
+from rxcore_kernels.convolution_product import (
+    PRODUCT_PARTS,
+    is_product,
+    plan_product,
+    plan_product_gradient,
+)
 from rxcore_kernels.convolution_winograd import (
     winograd_finish_source,
     winograd_gradient_source,
@@ -24,7 +30,7 @@ from rxcore_kernels.convolution_winograd import (
     winograd_weights_source,
 )
 from rxcore_kernels.host import Features
-from rxcore_kernels.matmul import plan_matmul, split
+from rxcore_kernels.matmul import split
 from rxcore_kernels.matmul_tile import Tile, choose_tile
 from rxcore_kernels.plan import In, Out, Plan, Scratch, Step, Word
 from rxcore_kernels.text import F32
@@ -69,7 +75,9 @@ def plan_convolution(
         )
 
     where x_padded has `lhs_dilation - 1` zeros between elements and `padding` zeros
-    around them (negative padding cuts).
+    around them (negative padding cuts). 3x3 taps with stride 1 and many float32
+    channels use minimal filtering, where an infinity makes NaN of its 2x2 tile; its
+    pieces must begin at multiples of the planned chunk.
 
     Args:
         dtype: "float32" or "float64".
@@ -113,8 +121,8 @@ def plan_convolution(
     tile = choose_tile(dtype, host_features)
     if g.batch * g.groups * g.outputs * math.prod(g.out) == 0:
         return Plan(())
-    if _is_product(g):
-        return _plan_product(dtype, g, host_features)
+    if is_product(g):
+        return plan_product(dtype, g, host_features)
     if _is_winograd(tile, g):
         return _plan_winograd(tile, g)
     return _plan_direct(tile, g)
@@ -227,32 +235,6 @@ def _plan_winograd_gradient(tile: Tile, g: Geometry) -> Plan:
         ),
     )
     return Plan(steps, (*blocks_bytes, parts * part))
-
-
-def _is_product(g: Geometry) -> bool:
-    plain = (1, 1, 1)
-    same = g.taps == g.stride == g.lhs == plain and g.groups == 1
-    return same and not any((*g.low, *g.high))
-
-
-def _plan_product(dtype: str, g: Geometry, features: Features) -> Plan:
-    """Plan a convolution with one tap as a product of matrices per image."""
-    pixels = math.prod(g.space)
-    _, row, channel = g.weight_strides
-    plan = plan_matmul(
-        dtype,
-        *(g.batch, g.outputs, pixels, g.channels),
-        (0, row, channel),
-        (g.channels * pixels, pixels, 1),
-        (g.outputs * pixels, pixels),
-        features=features,
-    )
-    swapped: dict[Word, Word] = {In(0): In(1), In(1): In(0)}
-    steps = [
-        evolve(step, words=tuple(swapped.get(w, w) for w in step.words))
-        for step in plan.steps
-    ]
-    return evolve(plan, steps=tuple(steps), by_rows=False)
 
 
 def _pad_step(tile: Tile, g: Geometry, source: Word, target: Word) -> Step:
@@ -516,9 +498,12 @@ def plan_convolution_dw(
         *(dtype, x_shape, w_shape, stride, padding, lhs_dilation, rhs_dilation),
         *(groups, flip, False),
     )
-    tile = choose_tile(dtype, features or host.features())
+    host_features = features or host.features()
+    tile = choose_tile(dtype, host_features)
     if g.groups * g.outputs * g.k == 0:
         return Plan(())
+    if is_product(g) and 0 < g.batch * g.outputs * g.channels <= PRODUCT_PARTS:
+        return plan_product_gradient(dtype, g, host_features)
     if g.batch and _is_winograd(tile, g):
         return _plan_winograd_gradient(tile, g)
     return _plan_gradient(tile, g)

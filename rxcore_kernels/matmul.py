@@ -209,7 +209,7 @@ def _plan_vector(tile: Tile, s: _Shape) -> Plan | None:
 def _reads_b_in_place(tile: Tile, s: _Shape) -> bool:
     if s.b[2] != 1 or not (tile.masks or s.n % tile.columns == 0):
         return False
-    return s.k * s.n <= 1 << 16 or s.m <= 16
+    return s.k * s.n <= 1 << 18 or s.m <= 16
 
 
 def _a_kind(tile: Tile, s: _Shape) -> str:

@@ -149,6 +149,16 @@ class Items:
         return self.element.by(self.lanes)
 
     @property
+    def bytes(self) -> int:
+        """Bytes of an element of the input."""
+        return KINDS[self.dtype].bits.bytes
+
+    @property
+    def item_bytes(self) -> int:
+        """Bytes of an item."""
+        return self.element.bytes
+
+    @property
     def name(self) -> str:
         """A suffix for symbols."""
         way = "_descending" if self.descending else ""

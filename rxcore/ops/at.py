@@ -235,5 +235,8 @@ def _at(self: Any) -> At:
     return At(self)
 
 
-Numeric.at = property(_at)  # type: ignore[attr-defined]
-Tracer.__setitem__ = _refuse  # type: ignore[attr-defined]
+for _class, _name, _member in (
+    (Numeric, "at", property(_at)),
+    (Tracer, "__setitem__", _refuse),
+):
+    setattr(_class, _name, _member)

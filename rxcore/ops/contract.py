@@ -18,6 +18,7 @@ from attrs import frozen
 from rxcore.base import dtypes, errors
 from rxcore.base.dtypes import DType
 from rxcore.compiler.address import strides_of
+from rxcore.ir.graph import Equation, Operand
 from rxcore.ir.primitive import REGISTRY, Expand, Native, Primitive
 from rxcore.ir.types import Type
 from rxcore.ops import shape as maps
@@ -25,6 +26,7 @@ from rxcore.ops.families import Linear
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.trace.capture import capture
 from rxcore_kernels.matmul import plan_matmul
+from rxcore_kernels.plan import Plan
 
 __all__: list[str] = []
 
@@ -149,11 +151,12 @@ def _batch(
         for name in map(letter, range(len(x_labels + y_labels) + 1))
         if name not in x_labels + y_labels
     )
-    wide = [
+    first, second = (
         labels if d is None else labels[:d] + fresh + labels[d:]
         for labels, d in zip((x_labels, y_labels), dims, strict=True)
-    ]
-    return bind_contract(*args, *wide, fresh + out_labels), 0
+    )
+    x, y = args
+    return bind_contract(x, y, first, second, fresh + out_labels), 0
 
 
 _PRODUCTS: tuple[tuple[tuple[int, ...], tuple[int, ...], str], ...] = (
@@ -261,6 +264,8 @@ def _plan(x: Type, y: Type, **labels: str) -> Any:
     found = _matrices(x, y, **labels)
     if found is None or x.dtype not in (dtypes.float32, dtypes.float64):
         return None
+    if not math.prod(found.sizes[:3]):
+        return Plan(())
     return plan_matmul(x.dtype.name, *found.sizes, found.a, found.b, found.c)
 
 
@@ -270,6 +275,32 @@ def _rows(x: Type, y: Type, **labels: str) -> int | None:
     if found is None or plan is None or not plan.by_rows:
         return None
     return found.sizes[0] * found.sizes[1]
+
+
+def _simplify(e: Equation, made_by: Any) -> Any:
+    """Read a transposed operand where it lies: its labels are rearranged instead."""
+    for which, name in enumerate(("x_labels", "y_labels")):
+        found = e.inputs[which]
+        labels = e.params[name]
+        best = None
+        while True:
+            maker = made_by(found)
+            if maker is None or maker.primitive is not REGISTRY["transpose"]:
+                break
+            found = maker.inputs[0]
+            order = maker.params["order"]
+            labels = "".join(labels[order.index(i)] for i in range(len(order)))
+            inputs = tuple(found if i == which else o for i, o in enumerate(e.inputs))
+            params = {**e.params, name: labels}
+            if e.primitive is _contract or _fits(inputs, params):
+                best = e.primitive, inputs, params
+        if best is not None:
+            return best
+    return None
+
+
+def _fits(inputs: Sequence[Operand], labels: dict[str, str]) -> bool:
+    return _matrices(inputs[0].type, inputs[1].type, **labels) is not None
 
 
 def _product_cases(dtype: DType, rng: np.random.Generator) -> Iterator[Case]:
@@ -289,6 +320,7 @@ _product: Primitive = Primitive(
     transpose=_transpose,
     batch=_batch,
     samples=Samples((dtypes.float32, dtypes.float64), _product_cases, 64),
+    simplify=_simplify,
     document="Multiply matrices that lie in the operands with one stride per group.",
 )
 
@@ -401,6 +433,7 @@ _contract: Primitive = Primitive(
     transpose=_transpose,
     batch=_batch,
     samples=Samples(dtypes.ALL, _cases, 64),
+    simplify=_simplify,
     document="Sum products of two arrays over the axes that the result lacks.",
 )
 

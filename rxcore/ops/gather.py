@@ -81,7 +81,7 @@ def _infer(
     if mode not in MODES:
         raise errors.UserError(f"gather: mode {mode!r} is not one of {MODES}")
     shape = gathered_shape(x.shape, batch, axes, place)
-    if mode == "clip" and math.prod(shape) and any(x.shape[a] == 0 for a in axes):
+    if mode == "clip" and 0 not in shape and any(x.shape[a] == 0 for a in axes):
         raise errors.ShapeError(
             f"gather: nothing can be read along an axis of length 0 (shape {x.shape},"
             f" axes {axes})"
@@ -283,7 +283,7 @@ def _cases(dtype: DType, rng: np.random.Generator) -> Iterator[Case]:
         yield (x, *indices), {**params, "mode": "clip", "fill": None}
         yield (x, *indices), {**params, "mode": "fill", "fill": None}
     zero = np.zeros((0, 3)).astype(dtype)
-    where = np.int32([0, 5])
+    where = np.array([0, 5], np.int32)
     params = {"axes": (0,), "place": 0, "mode": "fill", "fill": 1}
     yield (zero, where), params
 

@@ -363,5 +363,9 @@ def _iterate(x: Any) -> Iterator[Any]:
     return (getitem(x, i) for i in range(x.shape[0]))
 
 
-Numeric.__getitem__ = getitem  # type: ignore[attr-defined]
-Tracer.__iter__ = _iterate  # type: ignore[attr-defined]
+# Array iterates over its host memory by itself.
+for _class, _name, _method in (
+    (Numeric, "__getitem__", getitem),
+    (Tracer, "__iter__", _iterate),
+):
+    setattr(_class, _name, _method)

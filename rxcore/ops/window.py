@@ -10,7 +10,7 @@ import numpy as np
 
 from rxcore.base import dtypes, errors
 from rxcore.base.dtypes import DType
-from rxcore.ir.primitive import REGISTRY, Expand, NoRule, Primitive
+from rxcore.ir.primitive import REGISTRY, Expand, Primitive
 from rxcore.ir.types import Type
 from rxcore.ops import shape as maps
 from rxcore.ops.convolve import resolve_padding

@@ -215,7 +215,7 @@ def test_long_rows_are_one_group_with_an_item_loop() -> None:
 
 
 def test_column_sums_carry_a_block_of_sums() -> None:
-    (nest,) = scheduled(row_sums(4096, 4096, at(i=1, j=4096)))
+    (nest,) = scheduled(row_sums(4096, 200, at(i=1, j=4096)))
     assert kinds(nest) == ["group", ".item", ".serial", "..item", ".item"]
     (sums,) = nest.scratch
     assert sums.size <= 1024
@@ -307,7 +307,7 @@ def test_scatter_keeps_its_order() -> None:
 
 
 def test_estimate_counts_the_same_before_and_after() -> None:
-    nest = row_sums(4096, 4096, at(i=1, j=4096))
+    nest = row_sums(4096, 200, at(i=1, j=4096))
     (after,) = scheduled(nest)
     assert estimate(after).load_bytes == estimate(nest).load_bytes
     assert estimate(after).store_bytes == estimate(nest).store_bytes

@@ -184,6 +184,52 @@ def test_pieces_do_not_change_bits(given_case, dtype, chunk):
         assert np.array_equal(whole, pieces)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("batch", [1, 5])
+@pytest.mark.parametrize("space", [(1,), (7,), (9, 11), (2, 3, 17)])
+def test_one_tap(dtype, batch, space):
+    rank = len(space)
+    x_shape, w_shape = (batch, 20, *space), (35, 20, *(1,) * rank)
+    case = {
+        "stride": (1,) * rank,
+        "padding": [(0, 0)] * rank,
+        "lhs_dilation": (1,) * rank,
+        "rhs_dilation": (2,) * rank,
+        "groups": 1,
+        "flip": False,
+    }
+    x, w, exact, rng = draw_arrays(x_shape, w_shape, case, dtype)
+    dy = rng.standard_normal(exact.shape).astype(dtype)
+    y, dx, dw = np.empty(exact.shape, dtype), np.empty_like(x), np.empty_like(w)
+    run_plan(plan_convolution(dtype, x_shape, w_shape, **case), [x, w], [y])
+    run_plan(plan_convolution_dx(dtype, x_shape, w_shape, **case), [dy, w], [dx])
+    plan = plan_convolution_dw(dtype, x_shape, w_shape, **case)
+    run_plan(plan, [x, dy], [dw], backwards=True)
+    flat, dy_flat = (a.astype("f8").reshape(batch, len(a[0]), -1) for a in (x, dy))
+    table = w.astype("f8").reshape(35, 20)
+    assert close(y, exact, dtype, 20)
+    assert close(dx.reshape(flat.shape), table.T @ dy_flat, dtype, 35)
+    expected = (dy_flat @ flat.mT).sum(0)
+    assert close(dw.reshape(35, 20), expected, dtype, flat[0, 0].size * batch)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("channels", [2, 20])
+def test_bad_values_stay_near(bad, channels):
+    x = np.ones((2, channels, 20, 20), "f4")
+    w = np.ones((channels, channels, 3, 3), "f4")
+    x[1, 1, 10, 10] = bad
+    y = np.empty_like(x)
+    plan = plan_convolution(
+        "float32", x.shape, w.shape, stride=(1, 1), padding=[(1, 1)] * 2
+    )
+    run_plan(plan, [x, w], [y])
+    assert not np.isfinite(y[1, :, 9:12, 9:12]).any()
+    # Minimal filtering mixes the values of a tile of two by two outputs.
+    y[1, :, 8:13, 8:13] = 0
+    assert np.isfinite(y).all()
+
+
 @pytest.mark.parametrize("outputs", [24, 37, 130])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("host", [None, AVX2])

@@ -83,6 +83,14 @@ def test_jvp_is_a_difference(primitive: Primitive) -> None:
 
 
 @sampled_op
+def test_derivatives_have_the_types_of_values(primitive: Primitive) -> None:
+    if isinstance(primitive.jvp, NoRule):
+        pytest.skip(primitive.jvp.reason)
+    for operands, params in cases(primitive):
+        laws.check_tangent_types(applied(primitive, params), operands)
+
+
+@sampled_op
 def test_transpose_keeps_inner_products(primitive: Primitive) -> None:
     if isinstance(primitive.jvp, NoRule):
         pytest.skip(primitive.jvp.reason)

@@ -27,7 +27,7 @@ def doubling() -> Iterator[Primitive]:
         lower=Scalar(lambda x: x + x),
         reference=lambda x: x + x,
         jvp=lambda primals, tangents: (made.bind(*primals), made.bind(*tangents)),
-        transpose=lambda ct, x: [made.bind(ct)],
+        transpose=lambda ct, _: [made.bind(ct)],
         batch=lambda args, dims: (made.bind(*args), dims[0]),
         samples=elements(1, (dtypes.float64,), -1, 1, 0),
         document="Return 2 x.",
@@ -55,16 +55,16 @@ def trebled(op: Primitive) -> Callable[..., Any]:
 
 
 WRONG: dict[str, tuple[str, Callable[[Primitive], Any]]] = {
-    "type": ("infer", lambda op: lambda x: Type(dtypes.float32, x.shape)),
-    "shape": ("infer", lambda op: lambda x: Type(x.dtype, (*x.shape, 1))),
-    "lowering": ("lower", lambda op: Scalar(lambda x: x)),
-    "lowering's dtype": ("lower", lambda op: Scalar(lambda x: x < x)),
+    "type": ("infer", lambda _: lambda x: Type(dtypes.float32, x.shape)),
+    "shape": ("infer", lambda _: lambda x: Type(x.dtype, (*x.shape, 1))),
+    "lowering": ("lower", lambda _: Scalar(lambda x: x)),
+    "lowering's dtype": ("lower", lambda _: Scalar(lambda x: x < x)),
     "jvp": ("jvp", trebled),
-    "jvp of zero": ("jvp", lambda op: lambda p, t: (op.bind(*p), None)),
-    "transpose": ("transpose", lambda op: lambda ct, x: [ct]),
-    "no transpose": ("transpose", lambda op: lambda ct, x: [None]),
+    "jvp of zero": ("jvp", lambda op: lambda p, _: (op.bind(*p), None)),
+    "transpose": ("transpose", lambda _: lambda ct, _x: [ct]),
+    "no transpose": ("transpose", lambda _: lambda _ct, _x: [None]),
     "batch": ("batch", lambda op: lambda args, dims: (op.bind(args[0] + 1), dims[0])),
-    "batch axis": ("batch", lambda op: lambda args, dims: (op.bind(*args), 0)),
+    "batch axis": ("batch", lambda op: lambda args, _: (op.bind(*args), 0)),
 }
 
 

@@ -50,12 +50,13 @@ from rxcore.loops.nest import (
 __all__ = ["split_reductions"]
 
 # Elements that one chunk reduces: of one row, and of many columns.
-_CHUNK, _COLUMNS_CHUNK = 1 << 14, 1 << 16
+_CHUNK, _COLUMNS_CHUNK = 1 << 14, 1 << 18
 # Split where at least this much is reduced (of rows, of columns) in fewer independent
 # pieces than this.
 _MUCH, _COLUMNS_MUCH, _FEW = 1 << 17, 1 << 20, 16
-# Lanes that one piece of a column reduction has at least.
-_LANES = 256
+# Lanes that one piece of a column reduction has: whole rows of this many stream from
+# memory at twice the rate of short pieces of them (4096 x 4096: 1.4 against 3.7 ms).
+_LANES = 4096
 
 
 def split_reductions(nest: Nest, _capabilities: Capabilities) -> tuple[Nest, ...]:

@@ -1,0 +1,101 @@
+"""What functions of the face accept as arrays: nested lists, too, of anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rxcore.base import dtypes, errors
+from rxcore.ir.operators import Numeric
+from rxcore.ops import join
+from rxcore.ops import shape as maps
+from rxcore.ops.compare import ne
+from rxcore.ops.families import number
+from rxcore.runtime.array import Array, as_value
+from rxcore.trace.bind import as_numeric
+from rxcore.trace.tracer import Tracer
+
+__all__ = ["as_bool", "counts", "line", "numeric", "operand", "pieces"]
+
+
+def operand(x: Any, call: str) -> Any:
+    """Return an operand: lists become arrays, numbers and arrays stay as they are."""
+    return numeric(x, call) if isinstance(x, list | tuple) else x
+
+
+def numeric(x: Any, call: str) -> Any:
+    """Return an Array or tracer of anything that is accepted as an array."""
+    if isinstance(x, Numeric):
+        return x
+    if isinstance(x, list | tuple):
+        return _stacked(x, call) if _traced(x) else as_value(x)
+    return as_numeric(x, call)
+
+
+def _traced(x: Any) -> bool:
+    # A traced value in a list must not be taken for its number.
+    if isinstance(x, list | tuple):
+        return any(_traced(part) for part in x)
+    return isinstance(x, Tracer)
+
+
+def _stacked(x: Any, call: str) -> Any:
+    rows = [numeric(part, call) for part in x]
+    shapes = {row.shape for row in rows}
+    if len(shapes) > 1:
+        shown = ", ".join(str(row.shape) for row in rows)
+        raise errors.ShapeError(f"{call}: the nested lists are ragged: shapes {shown}")
+    return join.concatenate([maps.expand_dims(row, 0) for row in rows])
+
+
+def as_bool(x: Any, call: str) -> Any:
+    """Return whether the elements are true (not 0)."""
+    found = numeric(x, call)
+    return found if dtypes.is_bool(found.dtype) else ne(found, 0)
+
+
+def pieces(arrays: Any, call: str) -> list[Any]:
+    """Return the arrays of a sequence, or the rows of one array."""
+    if isinstance(arrays, Numeric):
+        if not arrays.ndim:
+            raise errors.ShapeError(
+                f"{call}: expected a sequence of arrays, got an array of rank 0"
+            )
+        rest = arrays.shape[1:]
+        rows = join.split(arrays, (1,) * arrays.shape[0]) if arrays.shape[0] else []
+        found = [maps.reshape(row, rest) for row in rows]
+    else:
+        found = [numeric(a, call) for a in arrays]
+    if not found:
+        raise errors.ShapeError(f"{call}: expected at least one array, got none")
+    return found
+
+
+def line(x: Any, call: str) -> Any:
+    """Return all elements in one axis."""
+    found = numeric(x, call)
+    return maps.reshape(found, (found.size,))
+
+
+def counts(value: Any, call: str) -> tuple[int, ...]:
+    """Return a shape given as an int or ints.
+
+    Raises:
+        ShapeError: when a size is negative or no integer.
+    """
+    given = value if isinstance(value, tuple | list) else (value,)
+    try:
+        found = tuple(int(n.__index__()) for n in given)
+    except AttributeError as error:
+        raise errors.ShapeError(
+            f"{call}: a shape is an int or a tuple of ints, got {value!r}"
+        ) from error
+    if any(n < 0 for n in found):
+        raise errors.ShapeError(f"{call}: shape {found} has negative sizes")
+    return found
+
+
+def literal(value: Any, dtype: dtypes.DType) -> Any:
+    """Return a number of a dtype that stays a literal in Graphs."""
+    if dtypes.is_bool(dtype):
+        return Array.scalar(value, maps.Type(dtype, ()))
+    return number(value, dtype)

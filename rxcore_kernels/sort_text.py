@@ -1,0 +1,242 @@
+"""LLVM IR of the parallel parts of sorting: making items, parting them, reading them.
+
+Units are blocks of `BLOCK` elements of a row; every row has the same number of blocks.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rxcore_kernels.sort_items import KINDS, Items, key_bits
+from rxcore_kernels.source import Source
+from rxcore_kernels.text import I1, I16, I32, I64, Slot, Type, Value, Writer, kernel
+
+__all__ = [
+    "BLOCK",
+    "count_source",
+    "keys_source",
+    "pack_source",
+    "part_source",
+    "unkey_source",
+    "unpack_source",
+]
+
+BLOCK = 1 << 15
+"""Elements that one unit handles: few enough to share, many for each cursor."""
+
+Body = Callable[[Value, Value | None], None]
+
+
+@contextmanager
+def writing(symbol: str) -> Iterator[Writer]:
+    """Print a kernel in vectors of full width."""
+    with kernel(symbol) as w:
+        yield w
+
+
+def each_block(
+    w: Writer, n: Value, blocks: Value
+) -> Iterator[tuple[Value, Value, Value, Value]]:
+    """Loop over this piece's blocks: unit, start of the row, bounds inside the row."""
+    with w.loop(w.lo, w.hi) as u:
+        first = u % blocks * BLOCK
+        yield u, u // blocks * n, first, w.minimum(first + BLOCK, n)
+
+
+def each_vector(
+    w: Writer, lanes: int, first: Value, last: Value
+) -> Iterator[tuple[Value, Value | None]]:
+    """Loop over vectors, then over the rest: where each is, and its mask."""
+    rest = (last - first) % lanes
+    with w.loop(first, last - rest, lanes) as at:
+        yield at, None
+    with w.when(rest > 0):
+        yield last - rest, w.first_lanes(rest, lanes)
+
+
+def counted(w: Writer, mask: Value) -> Value:
+    """Return the number of lanes in a mask."""
+    word = Type(f"i{mask.type.lanes}")
+    bits = w.cast("bitcast", mask, word)
+    found = w.intrinsic("llvm.ctpop", word, bits)
+    return w.cast("zext", found, I64)
+
+
+def compressed(w: Writer, vector: Value, mask: Value) -> Value:
+    """Return the lanes of a mask side by side."""
+    empty = w.value(vector.type, 0)
+    return w.intrinsic(
+        "llvm.experimental.vector.compress", vector.type, vector, mask, empty
+    )
+
+
+@functools.cache
+def pack_source(items: Items) -> Source:
+    """Print the step that writes the items of rows.
+
+    Words: x, order, out, n, blocks, shift.
+    """
+    symbol = f"sort_pack_{items.name}"
+    with writing(symbol) as w:
+        x, order, out = (w.address(i) for i in range(3))
+        n, blocks, shift = (w.word(i) for i in range(3, 6))
+        for _, row, first, last in each_block(w, n, blocks):
+            for at, mask in each_vector(w, items.lanes, first, last):
+                vector = items.load(x, order, row, (at, shift), mask)
+                w.store(vector, out, row + at, mask=mask)
+    return Source(w.text, symbol)
+
+
+@functools.cache
+def count_source(items: Items, parts: int) -> Source:
+    """Print the step that counts a block's items below each pivot.
+
+    Words: x, order, pivots (parts - 1 for each row), counts (i32, parts - 1 for each
+    block), n, blocks, shift.
+    """
+    symbol = f"sort_count{parts}_{items.name}"
+    with writing(symbol) as w:
+        x, order, pivots, counts = (w.address(i) for i in range(4))
+        n, blocks, shift = (w.word(i) for i in range(4, 7))
+        integers = I32.by(items.lanes)
+        for u, row, first, last in each_block(w, n, blocks):
+            levels = _pivots(w, items, pivots, u // blocks, parts)
+            sums = [w.slot(integers, 0) for _ in levels]
+            for at, mask in each_vector(w, items.lanes, first, last):
+                vector = items.load(x, order, row, (at, shift), mask)
+                for level, total in zip(levels, sums, strict=True):
+                    below = items.less(vector, level)
+                    below = below if mask is None else below & mask
+                    total.set(total.get() + w.cast("zext", below, integers))
+            for k, total in enumerate(sums):
+                w.store(w.reduce("add", total.get()), counts, u * (parts - 1) + k)
+    return Source(w.text, symbol)
+
+
+def _pivots(
+    w: Writer, items: Items, pivots: Value, row: Value, parts: int
+) -> list[Value]:
+    first = row * (parts - 1)
+    return [
+        w.broadcast(w.load(items.element, pivots, first + k), items.lanes)
+        for k in range(parts - 1)
+    ]
+
+
+@functools.cache
+def part_source(items: Items, parts: int) -> Source:
+    """Print the step that moves a block's items to their parts.
+
+    Words: x, order, pivots, starts (i64, where each part of each block begins), out, n,
+    blocks, shift.
+    """
+    symbol = f"sort_part{parts}_{items.name}"
+    with writing(symbol) as w:
+        x, order, pivots, starts, out = (w.address(i) for i in range(5))
+        n, blocks, shift = (w.word(i) for i in range(5, 8))
+        for u, row, first, last in each_block(w, n, blocks):
+            levels = _pivots(w, items, pivots, u // blocks, parts)
+            cursors = [
+                w.slot(I64, w.load(I64, starts, u * parts + k)) for k in range(parts)
+            ]
+            for at, mask in each_vector(w, items.lanes, first, last):
+                vector = items.load(x, order, row, (at, shift), mask)
+                left = mask if mask is not None else w.value(I1.by(items.lanes), 1)
+                for cursor, level in zip(cursors, levels, strict=False):
+                    below = items.less(vector, level) & left
+                    append(w, vector, below, out, cursor)
+                    left = left & ~below
+                append(w, vector, left, out, cursors[-1])
+    return Source(w.text, symbol)
+
+
+def append(w: Writer, vector: Value, mask: Value, out: Value, cursor: Slot) -> None:
+    """Store the lanes of a mask at a cursor, and nothing behind them."""
+    count, at = counted(w, mask), cursor.get()
+    kept = w.first_lanes(count, vector.type.lanes)
+    w.store(compressed(w, vector, mask), out, at, mask=kept)
+    cursor.set(at + count)
+
+
+@functools.cache
+def unpack_source(items: Items, *, through: bool, values: bool) -> Source:
+    """Print the step from sorted items to indices and elements.
+
+    Words: items, stride (items from row to row), order, x, n, indices, elements, k (of
+    each row's items are read), blocks, low (the mask of an index). Units: blocks of k.
+
+    Args:
+        items: what was sorted.
+        through: whether an item holds a place in `order` instead of an index.
+        values: whether elements are written too.
+    """
+    ways = ["through"] * through + ["values"] * values
+    symbol = "_".join(["sort_unpack", items.name, *ways])
+    bits = KINDS[items.dtype].bits.by(items.lanes)
+    with writing(symbol) as w:
+        packed, order, x = w.address(0), w.address(2), w.address(3)
+        indices, elements = w.address(5), w.address(6)
+        stride, n = w.word(1), w.word(4)
+        k, blocks, low = (w.word(i) for i in range(7, 10))
+        kept = w.broadcast(w.cast("trunc", low, I32), items.lanes)
+        for u, row, first, last in each_block(w, k, blocks):
+            number = u // blocks
+            for at, mask in each_vector(w, items.lanes, first, last):
+                item = w.load(items.vector, packed, number * stride + at, mask=mask)
+                if items.element == I64:
+                    item = w.cast("trunc", item, kept.type)
+                found = item & kept
+                base = number * n
+                if through:
+                    found = w.gather(kept.type, w.at(order, base, I32), found)
+                w.store(found, indices, row + at, mask=mask)
+                if values:
+                    taken = w.gather(bits, w.at(x, base, bits.element), found)
+                    w.store(taken, elements, row + at, mask=mask)
+    return Source(w.text, symbol)
+
+
+@functools.cache
+def keys_source(dtype: str, lanes: int) -> Source:
+    """Print the step that writes 16-bit keys of small elements.
+
+    Words: x, out. Units: elements.
+    """
+    symbol = f"sort_keys_{dtype}x{lanes}"
+    bits = KINDS[dtype].bits.by(lanes)
+    with writing(symbol) as w:
+        x, out = w.address(0), w.address(1)
+        for at, mask in each_vector(w, lanes, w.lo, w.hi):
+            key = key_bits(w, dtype, w.load(bits, x, at, mask=mask), merge=False)
+            if bits.element != I16:
+                key = w.cast("zext", key, I16.by(lanes))
+            w.store(key, out, at, mask=mask)
+    return Source(w.text, symbol)
+
+
+@functools.cache
+def unkey_source(dtype: str, lanes: int) -> Source:
+    """Print the step from 16-bit keys back to elements.
+
+    Words: keys, out. Units: elements.
+    """
+    symbol = f"sort_unkey_{dtype}x{lanes}"
+    kind = KINDS[dtype]
+    bits = kind.bits.by(lanes)
+    with writing(symbol) as w:
+        keys, out = w.address(0), w.address(1)
+        for at, mask in each_vector(w, lanes, w.lo, w.hi):
+            key = w.load(I16.by(lanes), keys, at, mask=mask)
+            if bits.element != I16:
+                key = w.cast("trunc", key, bits)
+            if kind.infinity:
+                flip = ~(key >> (kind.width - 1)) | kind.sign
+                # The key of NaN becomes the quiet NaN without a sign.
+                quiet = w.value(bits, kind.infinity | (kind.infinity & -kind.infinity) >> 1)
+                value = w.select(key.equals(-1), quiet, key ^ flip)
+            else:
+                value = key ^ kind.sign if kind.signed else key
+            w.store(value, out, at, mask=mask)
+    return Source(w.text, symbol)
