@@ -99,7 +99,7 @@ class Steps:
         rows, n, blocks = self.rows, self.n, self.blocks
         pivots = self.memory(rows * (parts - 1) * items.item_bytes)
         counts = self.memory(rows * blocks * (parts - 1) * 4)
-        starts = self.memory(rows * blocks * parts * 8)
+        edges = self.memory(rows * blocks * 2 * parts * 8)
         bounds = self.memory(rows * (parts + 1) * 8)
         shape = (n, blocks, items.shift)
         count, part = count_source(items, parts), part_source(items, parts)
@@ -109,8 +109,8 @@ class Steps:
         self.steps += [
             HostStep(choose, (x, order, pivots), 0, rows, 0),
             Step(count, (x, order, pivots, counts, *shape), 0, units, 1),
-            HostStep(offsets, (counts, starts, bounds), 0, rows, 0),
-            Step(part, (x, order, pivots, starts, target, *shape), 0, units, 1),
+            HostStep(offsets, (counts, edges, bounds), 0, rows, 0),
+            Step(part, (x, order, pivots, edges, target, *shape), 0, units, 1),
             HostStep(sort, (target, bounds), 0, rows * parts, 1),
         ]
 

@@ -79,7 +79,8 @@ def bits_dtype(items: Items) -> str:
 class Offsets:
     """From counts below pivots to where each part of each block begins.
 
-    Words: counts, starts, bounds (of the parts of each row, and the row's end).
+    Words: counts, edges (of the parts of each block: where they begin, then where they
+    end), bounds (of the parts of each row, and the row's end).
     """
 
     rows: int
@@ -88,17 +89,19 @@ class Offsets:
 
     def __call__(self, words: int, lo: int, hi: int) -> None:
         """Do it for the rows lo..hi."""
-        counts_at, starts_at, bounds_at = words_at(words, 3)
+        counts_at, edges_at, bounds_at = words_at(words, 3)
         blocks = -(-self.n // BLOCK)
-        shape = (self.rows, blocks, self.parts)
-        counts = array_at(counts_at, np.int32, *shape[:2], self.parts - 1)[lo:hi]
+        shape = (self.rows, blocks, self.parts - 1)
+        counts = array_at(counts_at, np.int32, *shape)[lo:hi]
         sizes = np.full((hi - lo, blocks, 1), BLOCK, np.int64)
         sizes[:, -1] = self.n - (blocks - 1) * BLOCK
-        edges = np.concatenate([np.zeros_like(sizes), counts, sizes], axis=2)
-        held = np.diff(edges, axis=2).swapaxes(1, 2).reshape(hi - lo, -1)
+        below = np.concatenate([np.zeros_like(sizes), counts, sizes], axis=2)
+        held = np.diff(below, axis=2).swapaxes(1, 2).reshape(hi - lo, -1)
         before = np.cumsum(held, axis=1) - held + np.arange(lo, hi)[:, None] * self.n
         by_part = before.reshape(hi - lo, self.parts, blocks)
-        array_at(starts_at, np.int64, *shape)[lo:hi] = by_part.swapaxes(1, 2)
+        edges = array_at(edges_at, np.int64, self.rows, blocks, 2, self.parts)[lo:hi]
+        edges[:, :, 0] = by_part.swapaxes(1, 2)
+        edges[:, :, 1] = (before + held).reshape(by_part.shape).swapaxes(1, 2)
         bounds = array_at(bounds_at, np.int64, self.rows, self.parts + 1)[lo:hi]
         bounds[:, :-1] = by_part[:, :, 0]
         bounds[:, -1] = np.arange(lo + 1, hi + 1) * self.n

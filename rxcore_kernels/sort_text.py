@@ -129,34 +129,42 @@ def _pivots(
 def part_source(items: Items, parts: int) -> Source:
     """Print the step that moves a block's items to their parts.
 
-    Words: x, order, pivots, starts (i64, where each part of each block begins), out, n,
-    blocks, shift.
+    Words: x, order, pivots, edges (i64, where each part of a block begins, then where
+    each ends), out, n, blocks, shift.
     """
     symbol = f"sort_part{parts}_{items.name}"
     with writing(symbol) as w:
-        x, order, pivots, starts, out = (w.address(i) for i in range(5))
+        x, order, pivots, edges, out = (w.address(i) for i in range(5))
         n, blocks, shift = (w.word(i) for i in range(5, 8))
         for u, row, first, last in each_block(w, n, blocks):
             levels = _pivots(w, items, pivots, u // blocks, parts)
-            cursors = [
-                w.slot(I64, w.load(I64, starts, u * parts + k)) for k in range(parts)
-            ]
+            bounds = [w.load(I64, edges, u * 2 * parts + k) for k in range(2 * parts)]
+            cursors = [w.slot(I64, start) for start in bounds[:parts]]
             for at, mask in each_vector(w, items.lanes, first, last):
                 vector = items.load(x, order, row, (at, shift), mask)
                 left = mask if mask is not None else w.value(I1.by(items.lanes), 1)
-                for cursor, level in zip(cursors, levels, strict=False):
+                for k, level in enumerate(levels):
                     below = items.less(vector, level) & left
-                    append(w, vector, below, out, cursor)
+                    append(w, (vector, below), out, cursors[k], bounds[parts + k])
                     left = left & ~below
-                append(w, vector, left, out, cursors[-1])
+                append(w, (vector, left), out, cursors[-1], bounds[-1])
     return Source(w.text, symbol)
 
 
-def append(w: Writer, vector: Value, mask: Value, out: Value, cursor: Slot) -> None:
-    """Store the lanes of a mask at a cursor, and nothing behind them."""
+def append(
+    w: Writer, chosen: tuple[Value, Value], out: Value, cursor: Slot, end: Value
+) -> None:
+    """Store the lanes of a mask at a cursor, and nothing at `end` or behind it."""
+    vector, mask = chosen
+    lanes = vector.type.lanes
     count, at = counted(w, mask), cursor.get()
-    kept = w.first_lanes(count, vector.type.lanes)
-    w.store(compressed(w, vector, mask), out, at, mask=kept)
+    side_by_side = compressed(w, vector, mask)
+    # Masked stores are slow, and lanes too many are overwritten by the next store.
+    w.choose(
+        at + lanes <= end,
+        lambda: w.store(side_by_side, out, at),
+        lambda: w.store(side_by_side, out, at, mask=w.first_lanes(count, lanes)),
+    )
     cursor.set(at + count)
 
 

@@ -100,7 +100,7 @@ def scalar_cost(body: tuple[Statement, ...]) -> float:
             total += OPERATIONS[s.op].cost
         elif isinstance(s, Accumulate):
             total += 1
-        elif isinstance(s, Loop | If):
+        elif isinstance(s, (Loop, If)):
             total += scalar_cost(s.body)
     return total
 

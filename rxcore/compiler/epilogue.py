@@ -9,7 +9,7 @@ from rxcore.compiler.lower import lower
 from rxcore.compiler.schedule import schedule
 from rxcore.ir.graph import Equation, Value
 from rxcore.loops.grid import grid_loop
-from rxcore.loops.nest import Load, Loop, Nest, Statement, walk
+from rxcore.loops.nest import Kind, Load, Loop, Nest, Statement, walk
 
 
 def epilogue(
@@ -27,10 +27,12 @@ def epilogue(
         A Nest whose grid is those rows and which reads `value` only in its own row,
         or None where there is no such Nest.
     """
-    if value not in equation.inputs or rows < 2 or value.type.size % rows:
+    shape = equation.params["shape"]
+    if rows < 2 or value.type.size % rows or not shape or shape[0] != rows:
         return None
     plain = lower(equation)
-    made = schedule(plain, capabilities) if equation.params["axes"] else (rowwise(plain),)
+    rowed = not equation.params["axes"]
+    made = (rowwise(plain),) if rowed else schedule(plain, capabilities)
     if len(made) != 1 or made[0] is None:
         return None
     (nest,) = made
@@ -52,7 +54,8 @@ def rowwise(nest: Nest) -> Nest | None:
         if not isinstance(s, Loop):
             return s
         inner = any(isinstance(b, Loop) for b in s.body)
-        return evolve(s, kind="serial" if inner else "item", body=tuple(map(refined, s.body)))
+        kind: Kind = "serial" if inner else "item"
+        return evolve(s, kind=kind, body=tuple(map(refined, s.body)))
 
     outer = evolve(loops[0], kind="group", body=tuple(map(refined, loops[0].body)))
     body = tuple(outer if s is loops[0] else s for s in nest.body)

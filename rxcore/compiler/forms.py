@@ -27,7 +27,7 @@ def is_pulled(equation: Equation) -> bool:
     form = equation.primitive.lower
     if isinstance(form, IndexMap) and form.dense:
         return True
-    return isinstance(form, Scalar | IndexMap | Pull) and is_compiled(equation)
+    return isinstance(form, (Scalar, IndexMap, Pull)) and is_compiled(equation)
 
 
 def is_reduction(equation: Equation) -> bool:

@@ -159,7 +159,7 @@ class Access:
     def index(self, term: Term) -> Index:
         """Return an Index that is a computed integer: a gather."""
         operand = term.operand
-        if isinstance(operand, Constant | Size):
+        if isinstance(operand, (Constant, Size)):
             return Index(int(operand.value))
         wide = scalar.cast(term, dtypes.int64)
         return Index.of(self.puller.as_name(wide))

@@ -22,7 +22,7 @@ from rxcore.compiler.graph_passes.inline import inline
 from rxcore.compiler.lanes import is_lane_scan
 from rxcore.control.bodies import evaluate, is_cheap, read
 from rxcore.ir.graph import Equation, Graph, Operand, Value, successors
-from rxcore.ir.primitive import REGISTRY, IndexMap, Primitive, Reduction, Scalar
+from rxcore.ir.primitive import REGISTRY, IndexMap, Opaque, Primitive, Reduction, Scalar
 from rxcore.ir.types import Type
 from rxcore.ops.contract import bind_contract, letter
 from rxcore.ops.families import zeros
@@ -306,6 +306,8 @@ def _is_worth(
     e: Equation, found: int, level: dict[Value, int], users: Any, length: int
 ) -> bool:
     """Say whether to compute an equation's results outside of the loop."""
+    if isinstance(e.primitive.lower, Opaque):
+        return False
     size = sum(v.type.nbytes for v in e.outputs)
     if not is_cheap(e):
         return size * (length if found == _STEPPING else 1) <= LIMIT

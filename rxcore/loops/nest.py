@@ -110,7 +110,10 @@ def _tidy(
     terms: Mapping[str, int] | tuple[tuple[str, int], ...],
 ) -> tuple[tuple[str, int], ...]:
     pairs = terms.items() if isinstance(terms, Mapping) else terms
-    return tuple(sorted((n, c) for n, c in pairs if c != 0))
+    kept = [pair for pair in pairs if pair[1] != 0]
+    if len(kept) > 1:
+        kept.sort()
+    return tuple(kept)
 
 
 @frozen
@@ -148,7 +151,10 @@ class Index:
 
     def replace(self, changes: Mapping[str, Index]) -> Index:
         """Substitute affine forms for names."""
-        if not any(n in changes for n, _ in self.terms):
+        for n, _ in self.terms:
+            if n in changes:
+                break
+        else:
             return self
         total = Index(self.constant)
         for name, c in self.terms:
@@ -347,12 +353,18 @@ def _show_index(index: Index) -> str:
     return " + ".join(parts)
 
 
+_HOLDERS = (Loop, If)
+
+
 def walk(body: tuple[Statement, ...]) -> Iterator[Statement]:
     """Yield every statement, outer before inner."""
-    for statement in body:
+    # An explicit stack: this runs for every pass, and nested generators are slow.
+    todo = list(reversed(body))
+    while todo:
+        statement = todo.pop()
         yield statement
-        if isinstance(statement, Loop | If):
-            yield from walk(statement.body)
+        if isinstance(statement, _HOLDERS):
+            todo.extend(reversed(statement.body))
 
 
 def substitute(

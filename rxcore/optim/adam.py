@@ -141,8 +141,8 @@ def _adam(
     check_fraction(b2, "b2", call)
 
     def init(params: Any) -> AdamState:
-        zeros = zeros_like(params, call)
-        return AdamState(asarray(0), zeros, zeros)
+        mean, square = zeros_like(params, call), zeros_like(params, call)
+        return AdamState(asarray(0), mean, square)
 
     def update(grads: Any, state: AdamState, params: Any) -> tuple[Any, AdamState]:
         rate, count = rate_at(learning_rate, state.step), state.step + 1

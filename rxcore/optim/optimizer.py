@@ -9,6 +9,8 @@ from attrs import frozen
 
 from rxcore.base import dtypes, errors, tree
 from rxcore.ops.convert import convert
+from rxcore.ops.shape import broadcast_to
+from rxcore.runtime.array import asarray
 from rxcore.trace.bind import as_numeric
 
 __all__ = ["LearningRate", "Optimizer", "Schedule"]
@@ -43,7 +45,12 @@ class Optimizer:
 
 def zeros_like(params: Any, call: str) -> Any:
     """Return zeros in the structure, shapes and dtypes of parameters."""
-    return tree.map_(lambda p: _parameter(p, call) * 0, params)
+    # Each call makes arrays of its own: a donated state must not hold one twice.
+    return tree.map_(lambda p: _zeros(_parameter(p, call)), params)
+
+
+def _zeros(p: Any) -> Any:
+    return broadcast_to(asarray(0, p.dtype), p.shape)
 
 
 def _parameter(p: Any, call: str) -> Any:

@@ -36,7 +36,8 @@ def constant(value: float) -> Schedule:
     """
 
     def schedule(step: Any) -> Any:
-        return broadcast_to(value + 0 * _number(step, "optim.constant"), _shape(step))
+        step = _number(step, "optim.constant")
+        return broadcast_to(convert(value, step.dtype), step.shape)
 
     return schedule
 
@@ -127,8 +128,8 @@ def cosine(
 
     Example:
         >>> import rxcore as rx
-        >>> rx.optim.cosine(1.0, 6, warmup=2)(rx.asarray([0, 1, 2, 4, 6, 9]))
-        Array([0. , 0.5, 1. , 0.5, 0. , 0. ], dtype=float32)
+        >>> rx.optim.cosine(1.0, 6, warmup=2)(rx.asarray([0, 1, 2, 6, 9]))
+        Array([0. , 0.5, 1. , 0. , 0. ], dtype=float32)
 
     Paper: Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm
     restarts", 2017.
@@ -206,11 +207,6 @@ def _number(step: Any, call: str) -> Any:
             f" {step.shape})"
         )
     return convert(step, dtypes.default_float())
-
-
-def _shape(step: Any) -> tuple[int, ...]:
-    shape: tuple[int, ...] = as_numeric(step).shape
-    return shape
 
 
 def _check_steps(steps: int, call: str) -> None:

@@ -278,15 +278,15 @@ class Assembler:
             ready = all(not isinstance(o, Value) or o in env for o in f.inputs)
             if not isinstance(f.primitive.lower, Fusion) or not ready:
                 return None
-            nest = epilogue(f, value, rows, self.capabilities)
-            if nest is None:
+            printed = self.epilogue(f, value, rows)
+            if not printed:
                 return None
             self.made.tables[self.table][-1].chained = 1
             self.clock -= 1
             ins = [self.read(o, env) for o in f.inputs]
             outs = [targets.get(v) or self.memory(v.type.nbytes) for v in f.outputs]
             env.update(zip(f.outputs, outs, strict=True))
-            self.nest([(nest, rows, cpu.emit(nest))], ins, outs)
+            self.nest(printed, ins, outs)
             self.made.launches -= 1
             return f
         return None
@@ -321,14 +321,27 @@ class Assembler:
         )
 
     def group(self, e: Equation) -> tuple[Printed, ...]:
-        """Lower, schedule and print a group; equal groups are printed once."""
+        """Lower, schedule and print a group."""
+        return self.once(e, None, lambda: self.print(lower(e)))
+
+    def epilogue(self, e: Equation, value: Value, rows: int) -> tuple[Printed, ...]:
+        """Print a group that follows a kernel by rows; nothing where it cannot."""
+
+        def make() -> tuple[Printed, ...]:
+            nest = epilogue(e, value, rows, self.capabilities)
+            return () if nest is None else ((nest, rows, cpu.emit(nest)),)
+
+        return self.once(e, (e.inputs.index(value), rows), make)
+
+    def once(self, e: Equation, how: Any, make: Any) -> tuple[Printed, ...]:
+        """Print equal groups once."""
         p = e.params
-        key = (p["graph"].key, p["shape"], p["axes"], self.capabilities)
-        found = _printed.get(key)
+        key = (p["graph"].key, p["shape"], p["axes"], how, self.capabilities)
+        found: tuple[Printed, ...] | None = _printed.get(key)
         if found is None:
             if len(_printed) >= _MOST_PRINTED:
                 _printed.clear()
-            found = _printed[key] = self.print(lower(e))
+            found = _printed[key] = make()
         return found
 
     def plan(self, plan: Plan, ins: Sequence[Place], outs: Sequence[Place]) -> None:

@@ -102,7 +102,7 @@ def is_plain(loop: Loop) -> bool:
 
 def widest_bytes(loop: Loop) -> int:
     """Return the largest number of bytes of a value in a plain loop."""
-    sizes = [s.dtype.itemsize for s in loop.body if isinstance(s, Let | Load)]
+    sizes = [s.dtype.itemsize for s in loop.body if isinstance(s, (Let, Load))]
     return max(sizes, default=8)
 
 

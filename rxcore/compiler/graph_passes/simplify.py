@@ -37,7 +37,7 @@ def simplify(graph: Graph) -> Graph:
                 break
             primitive, inputs, params = change
             e = e.replace(primitive=primitive, inputs=inputs, params=params)
-        if isinstance(change, Value | Literal):
+        if isinstance(change, (Value, Literal)):
             instead[e.outputs[0]] = change
             continue
         made.append(e)
@@ -52,7 +52,7 @@ def _rewrite(e: Equation, made_by: Any) -> Rewrite | None:
     if rule is None:
         return None
     found: Rewrite | None = rule(e, made_by)
-    if isinstance(found, Value | Literal):
+    if isinstance(found, (Value, Literal)):
         out = e.outputs[0].type
         if (found.type.dtype, found.type.shape) != (out.dtype, out.shape):
             return None

@@ -88,7 +88,7 @@ def definitions(body: Body) -> set[str]:
     """Return every name that a body defines."""
     found: set[str] = set()
     for s in walk(body):
-        if isinstance(s, Let | Load):
+        if isinstance(s, (Let, Load)):
             found.add(s.name)
         elif isinstance(s, Loop):
             found.add(s.index)
@@ -98,7 +98,7 @@ def definitions(body: Body) -> set[str]:
 
 def accesses(body: Body) -> list[Load | Store]:
     """Return the loads and stores of a body, in order."""
-    return [s for s in walk(body) if isinstance(s, Load | Store)]
+    return [s for s in walk(body) if isinstance(s, (Load, Store))]
 
 
 def stores(body: Body) -> list[Store]:
@@ -108,7 +108,7 @@ def stores(body: Body) -> list[Store]:
 
 def is_plain(s: Statement) -> TypeGuard[Let | Load]:
     """Say whether a statement only names a value."""
-    return isinstance(s, Let | Load)
+    return isinstance(s, (Let, Load))
 
 
 def extent_of(extent: Extent) -> int:

@@ -253,7 +253,7 @@ class _Expansion:
         return tuple(out)
 
     def _uniform(self, s: Statement) -> bool:
-        return isinstance(s, Let | Load | Accumulate) and s.name not in self.varies
+        return isinstance(s, (Let, Load, Accumulate)) and s.name not in self.varies
 
     def _serial(self, s: Loop) -> Loop:
         left = tuple(a for a in s.accumulators if a.name not in self.varies)
@@ -292,7 +292,7 @@ class _Expansion:
         if isinstance(s, If):
             body = tuple(x for inner in s.body for x in self._stored(inner))
             return (evolve(s, body=body),)
-        if isinstance(s, Let | Load) and s.name in self.kept:
+        if isinstance(s, (Let, Load)) and s.name in self.kept:
             place = Store(self.kept[s.name].name, Index.of(_ITEM), s.name)
             return (s, place)
         if not isinstance(s, Accumulate):
@@ -315,6 +315,6 @@ _ITEM = "@item"
 
 
 def _own_reads(s: Statement) -> set[str]:
-    if isinstance(s, Loop | If):
+    if isinstance(s, (Loop, If)):
         return set()
     return reads((s,))

@@ -49,7 +49,7 @@ def _dropped(body: Body, fresh: Fresh) -> Body:
     rest = body
     while rest:
         s, rest = rest[0], rest[1:]
-        if isinstance(s, Loop | If):
+        if isinstance(s, (Loop, If)):
             s = evolve(s, body=_dropped(s.body, fresh))
         if not isinstance(s, Loop) or s.extent != 1 or not _can_drop(s):
             out.append(s)

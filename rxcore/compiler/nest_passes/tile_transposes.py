@@ -52,7 +52,7 @@ def tile_transposes(nest: Nest, _capabilities: Capabilities) -> tuple[Nest, ...]
 def _crossed(parts: Band) -> tuple[Loop | None, list[Load]]:
     """Find the loop that some loads walk in order while the innermost one jumps."""
     body = parts.body
-    nested = any(isinstance(s, If | Loop) for s in body)
+    nested = any(isinstance(s, (If, Loop)) for s in body)
     if len(parts.loops) < 2 or nested or _length(parts.loops[-1]) < _SHORT:
         return None, []
     inner = parts.loops[-1].index
