@@ -12,16 +12,72 @@ import importlib
 from typing import Any
 
 from rxcore import ops as _ops
-
 from rxcore.base.config import config
+from rxcore.base.errors import (
+    DeviceError,
+    DTypeError,
+    InternalError,
+    RxError,
+    ShapeError,
+    TraceError,
+    TreeError,
+    UserError,
+)
+from rxcore.control import debug
+from rxcore.control.associative_scan import associative_scan
+from rxcore.control.checkpoint import checkpoint
+from rxcore.control.cond import cond, switch
+from rxcore.control.custom import custom_jvp, custom_vjp
+from rxcore.control.effects import ShapeDtypeStruct, pure_callback
+from rxcore.control.eval_shape import eval_shape
+from rxcore.control.fori_loop import fori_loop
+from rxcore.control.fori_loop import map_ as map
 from rxcore.control.jit import inspect, jit
+from rxcore.control.scan import scan
+from rxcore.control.while_loop import while_loop
 from rxcore.ir.operators import delegate as _delegate
+from rxcore.ops.argreduce import argmax, argmin
+from rxcore.ops.compare import (
+    is_finite,
+    is_inf,
+    is_nan,
+    population_count,
+    select,
+    shift_left,
+    shift_right,
+)
 from rxcore.ops.convert import bitcast, convert
+from rxcore.ops.convolve import conv
+from rxcore.ops.cumulate import (
+    cumlogsumexp,
+    cummax,
+    cummin,
+    cumprod,
+    cumsum,
+    linear_recurrence,
+)
+from rxcore.ops.dynamic import (
+    dynamic_index_in_dim,
+    dynamic_slice,
+    dynamic_slice_in_dim,
+    dynamic_update_index_in_dim,
+    dynamic_update_slice,
+    dynamic_update_slice_in_dim,
+)
 from rxcore.ops.einsum import einsum
+from rxcore.ops.iota import broadcasted_iota, iota
+from rxcore.ops.join import concatenate, pad, split
 from rxcore.ops.logsumexp import logsumexp
-from rxcore.ops.shape import broadcast_to, reshape, transpose
-from rxcore.ops.special import digamma, erf, erfc, erfinv, lgamma
+from rxcore.ops.magnitude import clamp
+from rxcore.ops.mathematics import exp, log, logistic, rsqrt, tanh
+from rxcore.ops.matmul import dot, dot_general, matmul, tensordot
+from rxcore.ops.power import integer_pow, square
+from rxcore.ops.shape import broadcast_to, expand_dims, reshape, squeeze, transpose
+from rxcore.ops.sort import argsort, sort
+from rxcore.ops.special import digamma, erf, erfc, erfinv, lgamma, polygamma
 from rxcore.ops.stop import stop_gradient
+from rxcore.ops.top_k import top_k
+from rxcore.ops.window import reduce_window
 from rxcore.runtime.array import Array, asarray
 from rxcore.runtime.caches import block_until_ready, clear_caches
 from rxcore.transforms import trees as tree

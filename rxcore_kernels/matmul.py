@@ -220,9 +220,23 @@ def _a_kind(tile: Tile, s: _Shape) -> str:
 
 
 def split(units: int, work: int, multiple: int = 1) -> int:
-    """Return the units of a piece: an even number of equal pieces, none too small."""
+    """Return the units of a piece: an even number of equal pieces, none too small.
+
+    Args:
+        units: how many there are.
+        work: multiply-adds (or as much time) of all of them.
+        multiple: what a piece must be a multiple of.
+
+    Returns:
+        The chunk of a step; 0 where one thread is faster.
+    """
     if work < SERIAL_WORK or units <= multiple:
         return 0
-    pieces = 8 if work >= 16 * SERIAL_WORK else 2 * min(3, work // SERIAL_WORK)
+    pieces = min(_most_pieces(), 2 * (work // SERIAL_WORK))
     size = -(-units // max(pieces, 2))
     return -(-size // multiple) * multiple
+
+
+@functools.cache
+def _most_pieces() -> int:
+    return 4 * max(2, host.available_cpus())

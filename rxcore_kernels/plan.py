@@ -52,7 +52,11 @@ Word = In | Out | Scratch | int
 
 @frozen
 class Step:
-    """A native kernel over the units [lo, hi), in pieces of `chunk` (0: one piece)."""
+    """A native kernel over the units [lo, hi), in pieces of `chunk` (0: one piece).
+
+    Pieces begin at lo plus a multiple of `chunk`; several pieces may run as one. Some
+    kernels find their part of a scratch buffer by that. Outputs overlap no inputs.
+    """
 
     source: Source
     words: tuple[Word, ...]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import define, evolve, field
+from attrs import define, field
 
 from rxcore_kernels import host
 from rxcore_kernels.host import Features
@@ -12,17 +12,22 @@ from rxcore_kernels.sort_items import KINDS, Items
 from rxcore_kernels.sort_text import (
     BLOCK,
     count_source,
+    high_source,
     keys_source,
     pack_source,
     part_source,
+    repack_source,
     unkey_source,
     unpack_source,
 )
 
-__all__ = ["Steps", "plan_argsort", "plan_sort", "small_items"]
+__all__ = ["Steps", "begin_steps", "order_steps", "plan_argsort", "plan_sort"]
 
 PARTED = 1 << 17
 """Elements from which a row is parted, so that threads can share it."""
+
+PARTS = 8
+"""Parts of a shared row: enough that threads which finish early find more."""
 
 MANY_ROWS = 16
 """Rows from which each row is sorted by one thread."""
@@ -69,37 +74,42 @@ class Steps:
             return 0
         return max(1, BLOCK // min(n, BLOCK))
 
-    def row_chunk(self, n: int) -> int:
-        """Return how many rows of n elements make a piece worth a call to Python."""
-        if self.rows == 1 or self.rows * n <= BLOCK:
+    @property
+    def row_chunk(self) -> int:
+        """How many rows make a piece worth a call to Python."""
+        if self.rows == 1 or self.rows * self.n <= BLOCK:
             return 0
-        return max(1, min(BLOCK // max(n, 1), -(-self.rows // 4)))
+        return -(-self.rows // PARTS)
 
-    def sort(self, items: Items, x: Word, order: Word, target: Word) -> None:
+    @property
+    def parted(self) -> bool:
+        """Whether threads share a row."""
+        return self.n >= PARTED and self.rows < MANY_ROWS
+
+    def sort(self, items: Items, x: Word, target: Word) -> None:
         """Append the steps that put sorted items at `target`."""
-        if self.n < PARTED or self.rows >= MANY_ROWS or items.bytes < 4:
-            self._sort_rows(items, x, order, target)
+        if self.parted and items.element.bytes >= 4:
+            self._sort_parts(items, x, target)
         else:
-            self._sort_parts(items, x, order, target)
+            self._sort_rows(items, x, target)
 
-    def _sort_rows(self, items: Items, x: Word, order: Word, target: Word) -> None:
+    def _sort_rows(self, items: Items, x: Word, target: Word) -> None:
         if items.form != "plain":
-            words = (x, order, target, self.n, self.blocks, items.shift)
+            words = (x, target, self.n, self.blocks, items.shift)
             units = self.rows * self.blocks
             step = Step(pack_source(items), words, 0, units, self.block_chunk(self.n))
             self.steps.append(step)
             x = target
         function = SortRows(items.sorted_dtype, self.rows, self.n)
-        chunk = self.row_chunk(self.n)
+        chunk = self.row_chunk
         self.steps.append(HostStep(function, (x, target), 0, self.rows, chunk))
 
-    def _sort_parts(self, items: Items, x: Word, order: Word, target: Word) -> None:
+    def _sort_parts(self, items: Items, x: Word, target: Word) -> None:
         """Part each row at sampled pivots, then sort the parts."""
-        parts = 8 if self.n >= 8 * PARTED else 4
-        rows, n, blocks = self.rows, self.n, self.blocks
-        pivots = self.memory(rows * (parts - 1) * items.item_bytes)
+        rows, n, blocks, parts = self.rows, self.n, self.blocks, PARTS
+        pivots = self.memory(rows * (parts - 1) * items.element.bytes)
         counts = self.memory(rows * blocks * (parts - 1) * 4)
-        edges = self.memory(rows * blocks * 2 * parts * 8)
+        starts = self.memory(rows * blocks * parts * 8)
         bounds = self.memory(rows * (parts + 1) * 8)
         shape = (n, blocks, items.shift)
         count, part = count_source(items, parts), part_source(items, parts)
@@ -107,10 +117,10 @@ class Steps:
         sort = SortParts(items.sorted_dtype, rows, n, parts)
         units = rows * blocks
         self.steps += [
-            HostStep(choose, (x, order, pivots), 0, rows, 0),
-            Step(count, (x, order, pivots, counts, *shape), 0, units, 1),
-            HostStep(offsets, (counts, edges, bounds), 0, rows, 0),
-            Step(part, (x, order, pivots, edges, target, *shape), 0, units, 1),
+            HostStep(choose, (x, pivots), 0, rows, 0),
+            Step(count, (x, pivots, counts, *shape), 0, units, 1),
+            HostStep(offsets, (counts, starts, bounds), 0, rows, 0),
+            Step(part, (x, pivots, starts, target, *shape), 0, units, 1),
             HostStep(sort, (target, bounds), 0, rows * parts, 1),
         ]
 
@@ -118,19 +128,29 @@ class Steps:
         self,
         items: Items,
         packed: tuple[Word, int],
+        x: Word,
         order: Word | None,
-        indices: Word,
-        values: Word | None,
+        results: tuple[Word | None, Word],
         k: int,
     ) -> None:
-        """Append the step that writes the first k indices and elements of each row."""
+        """Append the step that writes the first k elements and indices of each row.
+
+        Args:
+            items: what was sorted.
+            packed: the sorted items, and how many a row has.
+            x: the elements.
+            order: what an item's index is a place in, if it is one.
+            results: where the elements go, if anywhere, and the indices.
+            k: how many of each row.
+        """
+        values, indices = results
         through = order is not None
         source = unpack_source(items, through=through, values=values is not None)
         low = (1 << items.shift) - 1
         blocks = -(-k // BLOCK)
         # A place that is not used is still an address.
         order = indices if order is None else order
-        words = (*packed, order, In(0), self.n, indices)
+        words = (*packed, order, x, self.n, indices)
         rest = (indices if values is None else values, k, blocks, low)
         units = self.rows * blocks
         chunk = self.block_chunk(k)
@@ -169,11 +189,11 @@ def plan_sort(
         >>> out.tolist()
         [1.0, 2.0, 3.0]
     """
-    made = _begin("plan_sort", dtype, rows, n, features)
+    made = begin_steps("plan_sort", dtype, rows, n, features)
     if rows * n == 0:
         return made.plan
     if KINDS[dtype].width > 8 and dtype not in ("float16", "bfloat16"):
-        made.sort(Items(dtype, "plain", False, made.lanes(KINDS[dtype].width)), In(0), In(0), Out(0))
+        made.sort(Items(dtype, "plain", False, made.lanes(KINDS[dtype].width)), In(0), Out(0))
         return made.plan
     # NumPy sorts 16-bit integers by vectors, but neither bytes nor halves.
     wide = KINDS[dtype].width == 16
@@ -182,7 +202,7 @@ def plan_sort(
     lanes = made.lanes(16)
     read, write = keys_source(dtype, lanes), unkey_source(dtype, lanes)
     made.steps.append(Step(read, (In(0), keys), 0, rows * n, chunk))
-    made.sort(Items("uint16", "plain", False, lanes), keys, keys, keys)
+    made.sort(Items("uint16", "plain", False, lanes), keys, keys)
     made.steps.append(Step(write, (keys, Out(0)), 0, rows * n, chunk))
     return made.plan
 
@@ -232,39 +252,45 @@ def plan_argsort(
         [1, 2, 0]
     """
     del stable
-    made = _begin("plan_argsort", dtype, rows, n, features)
+    made = begin_steps("plan_argsort", dtype, rows, n, features)
     if rows * n:
         values = Out(0) if with_values else None
-        order_steps(made, dtype, n, values, Out(int(with_values)), descending)
+        results = (values, Out(int(with_values)))
+        order_steps(made, dtype, In(0), n, results, descending=descending)
     return made.plan
 
 
 def order_steps(
     made: Steps,
     dtype: str,
+    x: Word,
     k: int,
-    values: Word | None,
-    indices: Word,
+    results: tuple[Word | None, Word],
+    *,
     descending: bool,
 ) -> None:
-    """Append the steps for the first k of the order of each row."""
+    """Append the steps for the first k elements and indices in each row's order."""
     size = made.rows * made.n
-    items = small_items(made, dtype, descending)
-    packed = made.memory(size * items.item_bytes)
+    items = choose_items(made, dtype, descending)
+    packed = made.memory(size * items.element.bytes)
+    made.sort(items, x, packed)
     if items.form != "low":
-        made.sort(items, In(0), In(0), packed)
-        made.unpack(items, (packed, made.n), None, indices, values, k)
+        made.unpack(items, (packed, made.n), x, None, results, k)
         return
     # Two stable passes: by the low halves of the keys, then by the high ones.
-    order = made.memory(size * 4)
-    made.sort(items, In(0), In(0), packed)
-    made.unpack(items, (packed, made.n), None, order, None, made.n)
-    items = evolve(items, form="high")
-    made.sort(items, In(0), order, packed)
-    made.unpack(items, (packed, made.n), order, indices, values, k)
+    order, high = made.memory(size * 4), made.memory(size * 4)
+    made.unpack(items, (packed, made.n), x, None, (None, order), made.n)
+    chunk = BLOCK if size > BLOCK else 0
+    made.steps.append(Step(high_source(items), (x, high), 0, size, chunk))
+    words = (high, order, packed, made.n, made.blocks)
+    units, source = made.rows * made.blocks, repack_source(items.lanes)
+    made.steps.append(Step(source, words, 0, units, made.block_chunk(made.n)))
+    target = made.memory(size * 8) if made.parted else packed
+    made.sort(Items("uint64", "plain", False, items.lanes), packed, target)
+    made.unpack(items, (target, made.n), x, order, results, k)
 
 
-def small_items(made: Steps, dtype: str, descending: bool) -> Items:
+def choose_items(made: Steps, dtype: str, descending: bool) -> Items:
     """Return the smallest items that hold a key and an index."""
     width, index = KINDS[dtype].width, max(1, (made.n - 1).bit_length())
     if width + index <= 32:
@@ -273,9 +299,10 @@ def small_items(made: Steps, dtype: str, descending: bool) -> Items:
     return Items(dtype, form, descending, made.lanes(64))
 
 
-def _begin(
+def begin_steps(
     call: str, dtype: str, rows: int, n: int, features: Features | None
 ) -> Steps:
+    """Check the arguments of a public call and begin its plan."""
     if dtype not in KINDS:
         known = ", ".join(KINDS)
         raise TypeError(f"{call}: expected dtype to be one of {known}, got {dtype!r}")

@@ -46,7 +46,7 @@ def sample_places(n: int, size: int) -> Array:
 class Pivots:
     """Choose the pivots of each row from a sample.
 
-    Words: x, order, pivots.
+    Words: x, pivots.
     """
 
     items: Items
@@ -56,16 +56,13 @@ class Pivots:
 
     def __call__(self, words: int, lo: int, hi: int) -> None:
         """Do it for the rows lo..hi."""
-        x, order, pivots = words_at(words, 3)
+        x, pivots = words_at(words, 2)
         places = sample_places(self.n, 256 * self.parts)
         source = array_at(x, bits_dtype(self.items), self.rows, self.n)
-        through = None
-        if self.items.form == "high":
-            through = array_at(order, np.int32, self.rows, self.n)[lo:hi]
-        sample = self.items.sample(source[lo:hi], places, through)
+        sample = self.items.sample(source[lo:hi], places)
         sample.sort(axis=1)
         made = array_at(pivots, self.items.sorted_dtype, self.rows, self.parts - 1)
-        made[lo:hi] = sample[:, 256 : 256 * self.parts : 256]
+        made[lo:hi] = sample[:, 256::256]
 
 
 def bits_dtype(items: Items) -> str:
@@ -79,8 +76,8 @@ def bits_dtype(items: Items) -> str:
 class Offsets:
     """From counts below pivots to where each part of each block begins.
 
-    Words: counts, edges (of the parts of each block: where they begin, then where they
-    end), bounds (of the parts of each row, and the row's end).
+    Words: counts, starts (of the parts of each block), bounds (of the parts of each
+    row, and the row's end).
     """
 
     rows: int
@@ -89,7 +86,7 @@ class Offsets:
 
     def __call__(self, words: int, lo: int, hi: int) -> None:
         """Do it for the rows lo..hi."""
-        counts_at, edges_at, bounds_at = words_at(words, 3)
+        counts_at, starts_at, bounds_at = words_at(words, 3)
         blocks = -(-self.n // BLOCK)
         shape = (self.rows, blocks, self.parts - 1)
         counts = array_at(counts_at, np.int32, *shape)[lo:hi]
@@ -99,9 +96,8 @@ class Offsets:
         held = np.diff(below, axis=2).swapaxes(1, 2).reshape(hi - lo, -1)
         before = np.cumsum(held, axis=1) - held + np.arange(lo, hi)[:, None] * self.n
         by_part = before.reshape(hi - lo, self.parts, blocks)
-        edges = array_at(edges_at, np.int64, self.rows, blocks, 2, self.parts)[lo:hi]
-        edges[:, :, 0] = by_part.swapaxes(1, 2)
-        edges[:, :, 1] = (before + held).reshape(by_part.shape).swapaxes(1, 2)
+        starts = array_at(starts_at, np.int64, self.rows, blocks, self.parts)[lo:hi]
+        starts[...] = by_part.swapaxes(1, 2)
         bounds = array_at(bounds_at, np.int64, self.rows, self.parts + 1)[lo:hi]
         bounds[:, :-1] = by_part[:, :, 0]
         bounds[:, -1] = np.arange(lo + 1, hi + 1) * self.n

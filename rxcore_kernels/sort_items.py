@@ -117,9 +117,7 @@ class Items:
     Args:
         dtype: NumPy's name of the dtype of the elements.
         form: "plain": the elements. "small": key and index in 32 bits. "wide": key and
-            index in 64. "low": the low half of a 64-bit key, and the index. "high": the
-            high half of the key of the element that comes here by its low half, and the
-            place.
+            index in 64. "low": the low half of a 64-bit key, and the index.
         descending: whether the largest key comes first.
         lanes: elements of a vector.
         shift: bits of an index in a small item.
@@ -154,11 +152,6 @@ class Items:
         return KINDS[self.dtype].bits.bytes
 
     @property
-    def item_bytes(self) -> int:
-        """Bytes of an item."""
-        return self.element.bytes
-
-    @property
     def name(self) -> str:
         """A suffix for symbols."""
         way = "_descending" if self.descending else ""
@@ -171,70 +164,58 @@ class Items:
         signed = KINDS[self.sorted_dtype].signed
         return a.writer.compare("slt" if signed else "ult", a, b)
 
+    def keys_of(self, element: Value) -> Value:
+        """Return the keys of a vector of elements, in the order asked for."""
+        key = key_bits(element.writer, self.dtype, element)
+        return ~key if self.descending else key
+
     def load(
-        self,
-        x: Value,
-        order: Value,
-        row: Value,
-        places: tuple[Value, Value],
-        mask: Value | None,
+        self, x: Value, row: Value, at: Value, shift: Value, mask: Value | None
     ) -> Value:
         """Make a vector of items.
 
         Args:
             x: address of the elements.
-            order: address of int32 indices in the order of the low halves of the keys
-                (form "high" only).
             row: where the row starts, in elements.
-            places: the first element, in the row; and `shift` of "small".
+            at: the vector's first element, in the row.
+            shift: bits of an index in a small item.
             mask: the lanes that are there.
         """
-        w, (at, shift) = x.writer, places
+        w = x.writer
         if self.form == "plain":
             return w.load(self.vector, x, row + at, mask=mask)
-        index = w.broadcast(w.cast("trunc", at, I32), self.lanes)
-        index = index + w.lanes(I32.by(self.lanes))
         bits = KINDS[self.dtype].bits.by(self.lanes)
-        if self.form == "high":
-            found = w.load(I32.by(self.lanes), order, row + at, mask=mask)
-            element = w.gather(bits, w.at(x, row, bits.element), found)
-        else:
-            element = w.load(bits, x, row + at, mask=mask)
-        key = key_bits(w, self.dtype, element)
-        key = ~key if self.descending else key
+        key = self.keys_of(w.load(bits, x, row + at, mask=mask))
         if self.form == "small":
-            wide = self._cast("zext", key, I32) << w.cast("trunc", shift, I32)
-            return wide | index
-        if self.form == "high":
-            key = key & -(1 << 32)
-        else:
-            key = self._cast("zext", key, I64) << 32
-        return key | self._cast("zext", index, I64)
+            index = w.broadcast(w.cast("trunc", at, I32), self.lanes)
+            index = index + w.lanes(I32.by(self.lanes))
+            moved = self._cast("zext", key, I32) << w.cast("trunc", shift, I32)
+            return moved | index
+        return self.pack(key, at)
+
+    def pack(self, key: Value, at: Value) -> Value:
+        """Return 64-bit items of keys and of indices from `at` on."""
+        w = key.writer
+        index = w.broadcast(at, self.lanes) + w.lanes(I64.by(self.lanes))
+        return self._cast("zext", key, I64) << 32 | index
 
     def _cast(self, op: str, value: Value, element: Type) -> Value:
         if value.type.element == element:
             return value
         return value.writer.cast(op, value, element.by(self.lanes))
 
-    def sample(self, x: Array, places: Array, order: Array | None) -> Array:
+    def sample(self, x: Array, places: Array) -> Array:
         """Make the items at some places of each row, as `load` makes them.
 
         Args:
-            x: the elements, by rows.
+            x: the elements, by rows; as unsigned integers unless the form is "plain".
             places: indices in a row.
-            order: the int32 indices that form "high" reads.
         """
+        found = x[:, places]
         if self.form == "plain":
-            return x[:, places]
-        if order is not None:
-            found = np.take_along_axis(x, order[:, places].astype(np.int64), axis=1)
-        else:
-            found = x[:, places]
+            return found
         key = keys(self.dtype, found)
         key = ~key if self.descending else key
         if self.form == "small":
             return key.astype(np.uint32) << np.uint32(self.shift) | places.astype("u4")
-        wide = key.astype(np.uint64)
-        if self.form == "high":
-            wide = wide >> np.uint64(32)
-        return wide << np.uint64(32) | places.astype(np.uint64)
+        return key.astype(np.uint64) << np.uint64(32) | places.astype(np.uint64)

@@ -16,9 +16,15 @@ from rxcore_kernels.text import I1, I16, I32, I64, Slot, Type, Value, Writer, ke
 __all__ = [
     "BLOCK",
     "count_source",
+    "append",
+    "counted",
+    "each_block",
+    "each_vector",
+    "high_source",
     "keys_source",
     "pack_source",
     "part_source",
+    "repack_source",
     "unkey_source",
     "unpack_source",
 ]
@@ -76,15 +82,15 @@ def compressed(w: Writer, vector: Value, mask: Value) -> Value:
 def pack_source(items: Items) -> Source:
     """Print the step that writes the items of rows.
 
-    Words: x, order, out, n, blocks, shift.
+    Words: x, out, n, blocks, shift.
     """
     symbol = f"sort_pack_{items.name}"
     with writing(symbol) as w:
-        x, order, out = (w.address(i) for i in range(3))
-        n, blocks, shift = (w.word(i) for i in range(3, 6))
+        x, out = w.address(0), w.address(1)
+        n, blocks, shift = (w.word(i) for i in range(2, 5))
         for _, row, first, last in each_block(w, n, blocks):
             for at, mask in each_vector(w, items.lanes, first, last):
-                vector = items.load(x, order, row, (at, shift), mask)
+                vector = items.load(x, row, at, shift, mask)
                 w.store(vector, out, row + at, mask=mask)
     return Source(w.text, symbol)
 
@@ -93,19 +99,19 @@ def pack_source(items: Items) -> Source:
 def count_source(items: Items, parts: int) -> Source:
     """Print the step that counts a block's items below each pivot.
 
-    Words: x, order, pivots (parts - 1 for each row), counts (i32, parts - 1 for each
-    block), n, blocks, shift.
+    Words: x, pivots (parts - 1 for each row), counts (i32, parts - 1 for each block),
+    n, blocks, shift.
     """
     symbol = f"sort_count{parts}_{items.name}"
     with writing(symbol) as w:
-        x, order, pivots, counts = (w.address(i) for i in range(4))
-        n, blocks, shift = (w.word(i) for i in range(4, 7))
+        x, pivots, counts = (w.address(i) for i in range(3))
+        n, blocks, shift = (w.word(i) for i in range(3, 6))
         integers = I32.by(items.lanes)
         for u, row, first, last in each_block(w, n, blocks):
             levels = _pivots(w, items, pivots, u // blocks, parts)
             sums = [w.slot(integers, 0) for _ in levels]
             for at, mask in each_vector(w, items.lanes, first, last):
-                vector = items.load(x, order, row, (at, shift), mask)
+                vector = items.load(x, row, at, shift, mask)
                 for level, total in zip(levels, sums, strict=True):
                     below = items.less(vector, level)
                     below = below if mask is None else below & mask
@@ -129,42 +135,35 @@ def _pivots(
 def part_source(items: Items, parts: int) -> Source:
     """Print the step that moves a block's items to their parts.
 
-    Words: x, order, pivots, edges (i64, where each part of a block begins, then where
-    each ends), out, n, blocks, shift.
+    Words: x, pivots, starts (i64, where each part of each block begins), out, n,
+    blocks, shift.
     """
     symbol = f"sort_part{parts}_{items.name}"
     with writing(symbol) as w:
-        x, order, pivots, edges, out = (w.address(i) for i in range(5))
-        n, blocks, shift = (w.word(i) for i in range(5, 8))
+        x, pivots, starts, out = (w.address(i) for i in range(4))
+        n, blocks, shift = (w.word(i) for i in range(4, 7))
         for u, row, first, last in each_block(w, n, blocks):
             levels = _pivots(w, items, pivots, u // blocks, parts)
-            bounds = [w.load(I64, edges, u * 2 * parts + k) for k in range(2 * parts)]
-            cursors = [w.slot(I64, start) for start in bounds[:parts]]
+            cursors = [
+                w.slot(I64, w.load(I64, starts, u * parts + k)) for k in range(parts)
+            ]
             for at, mask in each_vector(w, items.lanes, first, last):
-                vector = items.load(x, order, row, (at, shift), mask)
+                vector = items.load(x, row, at, shift, mask)
                 left = mask if mask is not None else w.value(I1.by(items.lanes), 1)
-                for k, level in enumerate(levels):
+                for cursor, level in zip(cursors, levels, strict=False):
                     below = items.less(vector, level) & left
-                    append(w, (vector, below), out, cursors[k], bounds[parts + k])
+                    append(vector, below, out, cursor)
                     left = left & ~below
-                append(w, (vector, left), out, cursors[-1], bounds[-1])
+                append(vector, left, out, cursors[-1])
     return Source(w.text, symbol)
 
 
-def append(
-    w: Writer, chosen: tuple[Value, Value], out: Value, cursor: Slot, end: Value
-) -> None:
-    """Store the lanes of a mask at a cursor, and nothing at `end` or behind it."""
-    vector, mask = chosen
-    lanes = vector.type.lanes
-    count, at = counted(w, mask), cursor.get()
-    side_by_side = compressed(w, vector, mask)
-    # Masked stores are slow, and lanes too many are overwritten by the next store.
-    w.choose(
-        at + lanes <= end,
-        lambda: w.store(side_by_side, out, at),
-        lambda: w.store(side_by_side, out, at, mask=w.first_lanes(count, lanes)),
-    )
+def append(vector: Value, mask: Value, out: Value, cursor: Slot) -> None:
+    """Store the lanes of a mask at a cursor, and nothing behind them."""
+    w, at = vector.writer, cursor.get()
+    count = counted(w, mask)
+    kept = w.first_lanes(count, vector.type.lanes)
+    w.store(compressed(w, vector, mask), out, at, mask=kept)
     cursor.set(at + count)
 
 
@@ -203,6 +202,43 @@ def unpack_source(items: Items, *, through: bool, values: bool) -> Source:
                 if values:
                     taken = w.gather(bits, w.at(x, base, bits.element), found)
                     w.store(taken, elements, row + at, mask=mask)
+    return Source(w.text, symbol)
+
+
+@functools.cache
+def high_source(items: Items) -> Source:
+    """Print the step that writes the high halves of 64-bit keys.
+
+    Words: x, out. Units: elements.
+    """
+    symbol = f"sort_high_{items.name}"
+    with writing(symbol) as w:
+        x, out = w.address(0), w.address(1)
+        for at, mask in each_vector(w, items.lanes, w.lo, w.hi):
+            key = items.keys_of(w.load(I64.by(items.lanes), x, at, mask=mask))
+            high = w.cast("trunc", key >> 32, I32.by(items.lanes))
+            w.store(high, out, at, mask=mask)
+    return Source(w.text, symbol)
+
+
+@functools.cache
+def repack_source(lanes: int) -> Source:
+    """Print the step that makes items of high halves, in the order of the low ones.
+
+    Words: high halves, order, out, n, blocks. An item's index is its place in `order`.
+    """
+    symbol = f"sort_repack_x{lanes}"
+    narrow, wide = I32.by(lanes), I64.by(lanes)
+    with writing(symbol) as w:
+        high, order, out = (w.address(i) for i in range(3))
+        n, blocks = w.word(3), w.word(4)
+        for _, row, first, last in each_block(w, n, blocks):
+            for at, mask in each_vector(w, lanes, first, last):
+                found = w.load(narrow, order, row + at, mask=mask)
+                key = w.gather(narrow, w.at(high, row, I32), found)
+                place = w.broadcast(at, lanes) + w.lanes(wide)
+                item = w.cast("zext", key, wide) << 32 | place
+                w.store(item, out, row + at, mask=mask)
     return Source(w.text, symbol)
 
 

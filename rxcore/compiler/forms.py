@@ -13,7 +13,15 @@ from rxcore.ir.types import Type
 from rxcore.loops.nest import Index
 from rxcore.loops.scalar import Term
 
-__all__ = ["dry_cost", "is_compiled", "is_dense", "is_pulled", "is_reduction"]
+__all__ = [
+    "dry",
+    "dry_cost",
+    "is_compiled",
+    "is_dense",
+    "is_pulled",
+    "is_reduction",
+    "joined_axis",
+]
 
 
 def is_compiled(equation: Equation) -> bool:
@@ -34,6 +42,19 @@ def is_reduction(equation: Equation) -> bool:
     """Say whether the equation joins elements along axes."""
     form = equation.primitive.lower
     return isinstance(form, Reduction) and is_compiled(equation)
+
+
+def joined_axis(equation: Equation | None) -> int | None:
+    """Return the axis along which equal pieces are joined, or None."""
+    if equation is None or not is_compiled(equation):
+        return None
+    form = equation.primitive.lower
+    if not isinstance(form, Pull) or not form.joined or len(equation.inputs) < 2:
+        return None
+    shapes = {o.type.shape for o in equation.inputs}
+    if len(shapes) > 1 or not equation.outputs[0].type.size:
+        return None
+    return int(equation.params[form.joined])
 
 
 def is_dense(equation: Equation | None) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 from rxcore.base import dtypes
 from rxcore.base.dtypes import DType
 from rxcore.compiler.address import Indices, flatten
-from rxcore.compiler.forms import dry_cost, is_reduction
+from rxcore.compiler.forms import dry_cost, is_reduction, joined_axis
 from rxcore.compiler.lanes import lane_shape
 from rxcore.compiler.pull import Puller
 from rxcore.compiler.writer import Writer
@@ -117,6 +117,14 @@ class Rows(Group):
         self.kept = [i for i in range(len(shape)) if i not in self.axes]
         self.reductions = {e.outputs[0]: e for e in body.equations if is_reduction(e)}
         self.stage = self._stages()
+        # Results that are stored piece by piece over the pieces' shape.
+        self.joined = {
+            v: axis
+            for v in self.outs
+            if (axis := joined_axis(self.producers.get(v))) is not None
+            and self.producers[v].inputs[0].type.shape == shape
+            and v.type.shape != shape
+        }
         self.results: dict[Value, Term] = {}
         self.stashed: dict[Value, tuple[int, str]] = {}
         self.now = 0
@@ -164,6 +172,8 @@ class Rows(Group):
         return self.finish("rows", {n for _, n in self.stashed.values()})
 
     def _is_full(self, v: Value) -> bool:
+        if v in self.joined:
+            return True
         return v not in self.reductions and v.type.shape == self.shape
 
     def _store_all(self, names: dict[int, Index]) -> None:
@@ -171,7 +181,18 @@ class Rows(Group):
         # In the order of the equations: pulling then finds its operands made.
         order = {e.outputs[0]: k for k, e in enumerate(self.graph.equations)}
         for v in sorted(self.outs, key=lambda v: order.get(v, -1)):
+            self._put(v, index)
+
+    def _put(self, v: Value, index: Indices) -> None:
+        """Store a result's element; of joined pieces, one element of each."""
+        axis = self.joined.get(v)
+        if axis is None:
             self.store(v, index, self.puller.pull(v, index))
+            return
+        for k, o in enumerate(self.producers[v].inputs):
+            offset = index[axis] + k * o.type.shape[axis]
+            place = (*index[:axis], offset, *index[axis + 1 :])
+            self.store(v, place, self.puller.operand(o, index))
 
     @contextmanager
     def over(self, axes: Any, kind: Any) -> Iterator[dict[int, Index]]:
@@ -198,12 +219,12 @@ class Rows(Group):
             places = {**row, **inner}
             index = tuple(places[i] for i in range(len(self.shape)))
             for v in sorted({*stores, *stash}, key=self._position):
-                term = self.puller.pull(v, index)
-                if v in stash and v not in stores:
-                    offset = flatten(index, v.type.shape)
-                    self.writer.store(self.stashed[v][1], offset, term)
                 if v in stores:
-                    self.store(v, index, term)
+                    self._put(v, index)
+                else:
+                    offset = flatten(index, v.type.shape)
+                    term = self.puller.pull(v, index)
+                    self.writer.store(self.stashed[v][1], offset, term)
             for v, a in zip(mine, carried, strict=True):
                 e = self.reductions[v]
                 term = self.puller.operand(e.inputs[0], index)
@@ -249,7 +270,7 @@ class Rows(Group):
         }
         for e in self.graph.equations:
             v = e.outputs[0]
-            if v in self.reductions or v.type.shape != self.shape:
+            if v in self.reductions or v.type.shape != self.shape or v in self.joined:
                 continue
             at = needed.get(v, set())
             if len(at) < 2 or dry_cost(e) < STASH:

@@ -97,9 +97,7 @@ def _scan(combine: Any, xs: list[Any], axes: list[int]) -> list[Any]:
         concatenate([_every(x, a, 0, 1, 1), e], a)
         for (x, a), e in zip(pairs, even, strict=True)
     ]
-    return [
-        _interleave(e, o, a) for e, o, a in zip(full, odd, axes, strict=True)
-    ]
+    return [_interleave(e, o, a) for e, o, a in zip(full, odd, axes, strict=True)]
 
 
 def _every(x: Any, axis: int, start: int, stop: int, step: int = 2) -> Any:

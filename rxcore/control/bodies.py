@@ -9,10 +9,10 @@ import optree
 from attrs import frozen
 
 from rxcore.base import dtypes, errors, tree
+from rxcore.compiler.forms import is_pulled
 from rxcore.ir.graph import Equation, Graph, Literal, Operand, Value
 from rxcore.ir.primitive import Calls, Expand
 from rxcore.ir.types import Type
-from rxcore.compiler.forms import is_pulled
 from rxcore.runtime.array import Array
 from rxcore.runtime.program import run_graph
 from rxcore.trace.bind import Eager

@@ -7,7 +7,7 @@ from typing import Any
 
 from rxcore.base import dtypes, errors, tree
 from rxcore.control.bodies import Body, capture_body, compiled, paths, place, same
-from rxcore.ir.graph import Graph
+from rxcore.ir.graph import Graph, Value
 from rxcore.ir.primitive import REGISTRY, NoRule, Primitive, Switches
 from rxcore.ir.types import Type
 from rxcore.ops.convert import convert
@@ -54,17 +54,12 @@ def _joined(
     for m in made:
         inputs = m.graph.inputs
         own = dict(zip(map(id, m.constants), inputs[count:], strict=True))
-        extra = capture_inputs([constants[k].type for k in order])
+        extra = [Value(constants[k].type) for k in order]
         chosen = (own.get(k, v) for k, v in zip(order, extra, strict=True))
         graphs.append(
             Graph((*inputs[:count], *chosen), m.graph.outputs, m.graph.equations)
         )
     return tuple(graphs), list(constants.values())
-
-
-def capture_inputs(types: Sequence[Type]) -> tuple[Any, ...]:
-    """Return fresh inputs of a Graph."""
-    return capture(lambda *xs: (), types).graph.inputs
 
 
 # Derivative -------------------------------------------------------------------------
@@ -280,7 +275,9 @@ def _checked(call: str, names: Sequence[str], bodies: list[Body]) -> list[Body]:
         for name, t in zip(names, types, strict=True):
             if t.shape != common.shape or (t.dtype != dtype and not t.weak):
                 kind = (
-                    errors.ShapeError if t.shape != types[0].shape else errors.DTypeError
+                    errors.ShapeError
+                    if t.shape != types[0].shape
+                    else errors.DTypeError
                 )
                 raise kind(
                     f"{call}: branches differ in the result's leaf{place(path)}:"

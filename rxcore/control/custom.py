@@ -486,7 +486,7 @@ class _Custom:
         )
         self.fun = fun
         self.numbers = tuple(sorted(numbers))
-        functools.update_wrapper(self, fun)
+        functools.update_wrapper(self, fun)  # type: ignore[arg-type]
 
     def _positional(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if not kwargs:
@@ -611,7 +611,8 @@ class custom_vjp(_Custom):  # noqa: N801 - a decorator, named as one
         ... def clip_gradient(x):
         ...     return x
         >>> clip_gradient.defvjp(
-        ...     lambda x: (x, None), lambda _, ct: (rx.clamp(-1.0, ct, 1.0),))
+        ...     lambda x: (x, None), lambda _, ct: (rx.clamp(-1.0, ct, 1.0),)
+        ... )
         >>> rx.grad(lambda x: 5 * clip_gradient(x))(2.0)
         Array(1., dtype=float32)
     """

@@ -18,6 +18,10 @@ from rxcore.transforms.arguments import numeric_leaves
 __all__ = ["ShapeDtypeStruct", "debug_callback", "debug_print", "pure_callback"]
 
 
+def _as_shape(shape: Any) -> tuple[int, ...]:
+    return tuple(int(n) for n in shape)
+
+
 @frozen
 class ShapeDtypeStruct:
     """A shape and a dtype without elements.
@@ -27,7 +31,7 @@ class ShapeDtypeStruct:
         ShapeDtypeStruct(shape=(2, 3), dtype=dtype('float32'))
     """
 
-    shape: tuple[int, ...] = field(converter=lambda s: tuple(int(n) for n in s))
+    shape: tuple[int, ...] = field(converter=_as_shape)
     dtype: DType = field(converter=dtypes.as_dtype)
 
     @property

@@ -200,9 +200,7 @@ def _sum_late(loop: Loop) -> tuple[Loop, Finish]:
             results[k] = REGISTRY["add"].bind(loop.carries[k], total)
         return results
 
-    made = Graph(
-        (*constants, *inner, *steps), tuple(outs), (*graph.equations, *added)
-    )
+    made = Graph((*constants, *inner, *steps), tuple(outs), (*graph.equations, *added))
     return tidy(evolve(loop, graph=made, carries=tuple(starts))), finish
 
 
@@ -235,29 +233,16 @@ def _sum_outputs_late(loop: Loop) -> tuple[Loop, Finish]:
 
 
 def _contract_late(loop: Loop) -> tuple[Loop, Finish]:
-    """Turn accumulated products into one contraction over time."""
+    """Add up after the loop: products as one contraction over time, or stored terms."""
     graph, count = loop.graph, len(loop.carries)
-    makers = {v: e for e in graph.equations for v in e.outputs}
-    constants, carries, steps = loop.inputs()
-    fixed = set(constants)
-    late: dict[int, Equation] = {}
-    streams: dict[Value, None] = {}
-    for k, carry in enumerate(carries):
-        term = _accumulator(carry, graph.outputs[k], graph, makers)
-        e = makers.get(term) if isinstance(term, Value) else None
-        if e is None or e.primitive is not REGISTRY["contract"]:
-            continue
-        pair = [o for o in e.inputs if isinstance(o, Value) and o not in fixed]
-        if len(pair) < 2 or sum(o.type.nbytes for o in pair) * loop.length > LIMIT:
-            continue
-        late[k] = e
-        streams.update(dict.fromkeys(pair))
+    late, streams = _late_terms(loop)
     if not late:
         return loop, lambda outs: outs
+    constants, carries, steps = loop.inputs()
     given = dict(zip(steps, loop.steps, strict=True))
-    saved = [v for v in streams if v not in given]
-    kept = [k for k in range(count) if k not in late]
     ys = graph.outputs[count:]
+    saved = [v for v in streams if v not in given and v not in ys]
+    kept = [k for k in range(count) if k not in late]
     made = Graph(
         (*constants, *(carries[k] for k in kept), *steps),
         (*(graph.outputs[k] for k in kept), *ys, *saved),
@@ -265,23 +250,53 @@ def _contract_late(loop: Loop) -> tuple[Loop, Finish]:
     )
 
     def finish(results: list[Any]) -> list[Any]:
-        whole = dict(given)
         first = len(kept) + len(ys)
-        whole |= zip(saved, results[first:], strict=True)
+        whole: dict[Any, Any] = dict(given)
+        whole |= zip((*ys, *saved), results[len(kept) :], strict=True)
         ends = dict(zip(kept, results, strict=False))
-        for k, e in late.items():
-            p = e.params
-            names = p["x_labels"] + p["y_labels"]
-            time = next(c for c in map(letter, range(99)) if c not in names)
-            x, y = (whole[o] for o in e.inputs)  # type: ignore[index]
-            total = bind_contract(
-                x, y, time + p["x_labels"], time + p["y_labels"], p["out_labels"]
-            )
+        for k, term in late.items():
+            total = _over_time(term, whole)
             ends[k] = REGISTRY["add"].bind(loop.carries[k], total)
         return [*(ends[k] for k in range(count)), *results[len(kept) : first]]
 
     starts = tuple(loop.carries[k] for k in kept)
     return tidy(evolve(loop, graph=made, carries=starts)), finish
+
+
+def _late_terms(loop: Loop) -> tuple[dict[int, Value | Equation], dict[Value, None]]:
+    """Return accumulators whose terms are stored, or are products of what can be."""
+    graph, count = loop.graph, len(loop.carries)
+    makers = {v: e for e in graph.equations for v in e.outputs}
+    constants, carries, _ = loop.inputs()
+    late: dict[int, Value | Equation] = {}
+    streams: dict[Value, None] = {}
+    for k, carry in enumerate(carries):
+        term = _accumulator(carry, graph.outputs[k], graph, makers)
+        if not isinstance(term, Value):
+            continue
+        if term in graph.outputs[count:]:
+            late[k] = term
+            continue
+        e = makers.get(term)
+        if e is None or e.primitive is not REGISTRY["contract"]:
+            continue
+        pair = [o for o in e.inputs if isinstance(o, Value) and o not in constants]
+        if len(pair) == 2 and sum(o.type.nbytes for o in pair) * loop.length <= LIMIT:
+            late[k] = e
+            streams.update(dict.fromkeys(pair))
+    return late, streams
+
+
+def _over_time(term: Value | Equation, whole: dict[Any, Any]) -> Any:
+    if isinstance(term, Value):
+        return REGISTRY["sum"].bind(whole[term], axes=(0,))
+    p = term.params
+    names = p["x_labels"] + p["y_labels"]
+    time = next(c for c in map(letter, range(len(names) + 1)) if c not in names)
+    x, y = (whole[o] for o in term.inputs)
+    return bind_contract(
+        x, y, time + p["x_labels"], time + p["y_labels"], p["out_labels"]
+    )
 
 
 # Out of the loop --------------------------------------------------------------------
@@ -335,7 +350,7 @@ def _move_out(loop: Loop) -> tuple[Loop, Finish]:
             chosen.update(dict.fromkeys(e.outputs))
     if not chosen:
         return loop, lambda outs: outs
-    values = _computed(loop, list(chosen), level)
+    values = _computed(loop, list(chosen))
     constants, carries, steps = loop.inputs()
     rest = tuple(e for e in graph.equations if not any(v in chosen for v in e.outputs))
     # A result of the loop that is ready before it is not carried through it.
@@ -370,9 +385,7 @@ def _repeated(x: Any, stepping: bool, length: int) -> Any:
     return broadcast(x, (length, *x.shape), tuple(range(1, x.ndim + 1)))
 
 
-def _computed(
-    loop: Loop, wanted: list[Value], level: dict[Value, int]
-) -> dict[Value, tuple[Any, bool]]:
+def _computed(loop: Loop, wanted: list[Value]) -> dict[Value, tuple[Any, bool]]:
     """Return values for all steps (time in front), or for good, and which it is."""
     graph = loop.graph
     needed: set[Operand] = set(wanted)
@@ -396,5 +409,3 @@ def _computed(
         v: (x, False) if a is None else (move_axis(x, a, 0), True)
         for v, x, a in zip(wanted, wholes, axes, strict=True)
     }
-
-

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 
 from attrs import frozen
 
@@ -116,7 +117,7 @@ def _cut(network: dict[Node, dict[Node, float]]) -> set[Node]:
         path = _path(network)
         if path is None:
             break
-        edges = list(zip(path, path[1:], strict=False))
+        edges = list(pairwise(path))
         flow = min(network[a][b] for a, b in edges)
         if flow == _ENDLESS:
             break

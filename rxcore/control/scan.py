@@ -74,9 +74,7 @@ def _jvp(primals: Any, tangents: Any, **p: Any) -> Any:
     )
     while True:
         made = linearized(graph, (*fixed, *moved, *stepping))
-        grown = tuple(
-            a or b for a, b in zip(moved, made.moving[:count], strict=True)
-        )
+        grown = tuple(a or b for a, b in zip(moved, made.moving[:count], strict=True))
         if grown == moved:
             break
         moved = grown
@@ -205,9 +203,7 @@ def _split(
     shapes = {o.type.shape for o in outputs} | {()}
     cost = dict.fromkeys((*(o for o in ys if isinstance(o, Value)), *stepping), 1.0)
     cost |= dict.fromkeys(fixed, 0.0)
-    saved = choose(
-        body, needed, cost, lambda v: not lanes or v.type.shape in shapes
-    )
+    saved = choose(body, needed, cost, lambda v: not lanes or v.type.shape in shapes)
     at_hand = {*fixed, *stepping, *(o for o in ys if isinstance(o, Value))}
     fresh = [v for v in saved.values if v not in at_hand]
     stored = Graph(body_inputs, (*outputs, *fresh), made.primal.equations)
@@ -237,9 +233,7 @@ def _split(
         evaluate(saved.equations, memory)
         residuals = [read(o, memory) for o in needed]
         found = iter(apply(made.linear, [*first, *second, *third, *residuals]))
-        moved = [
-            next(found) if m else None for m in made.moving
-        ]
+        moved = [next(found) if m else None for m in made.moving]
         ends = [
             instantiate(t, o)
             for t, o, w in zip(moved, outputs, flags[1], strict=False)
@@ -445,9 +439,7 @@ def scan(
     many = len(body.constants)
     inputs = graph.inputs
     first = len(inputs) - many
-    ordered = Graph(
-        (*inputs[first:], *inputs[:first]), graph.outputs, graph.equations
-    )
+    ordered = Graph((*inputs[first:], *inputs[:first]), graph.outputs, graph.equations)
 
     def run(*operands: Any) -> list[Any]:
         constants = operands[:many]
@@ -492,7 +484,7 @@ def _length(steps: Sequence[Any], xs: Any, length: int | None) -> int:
         raise errors.ShapeError(
             f"scan: leading axes differ: {shown}{given}; all must be equal"
         )
-    return sizes.pop()
+    return int(sizes.pop())
 
 
 def capture_carried(
@@ -536,7 +528,7 @@ def retyped(
     if got != carry_tree:
         raise errors.TreeError(
             f"{call}: the carry goes in with the structure {carry_tree} and comes out"
-            f" with {got}; return the same structure as init"
+            f" with {got}; return the structure of the initial value"
         )
     made, changed = [], False
     names = paths(out)

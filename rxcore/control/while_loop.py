@@ -160,7 +160,7 @@ def _batch(args: Any, dims: Any, **p: Any) -> Any:
     def body(*given: Any) -> list[Any]:
         """Step the lanes whose condition still holds; leave the others."""
         before = given[len(given) - len(third) :]
-        constants = given[cut:-len(third)] if third else given[cut:]
+        constants = given[cut : -len(third)] if third else given[cut:]
         axes = (*fixed_dims, *moved)
         after = lanes(p["graph"], [*constants, *before], axes, moved)
         if not asks:

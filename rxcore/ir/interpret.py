@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 
 from rxcore.ir.graph import Equation, Graph, Literal, Operand, Value
-from rxcore.ir.primitive import Calls, Expand, Fusion, Iterates, NoRule, Repeats, Switches
+from rxcore.ir.primitive import (
+    Calls,
+    Expand,
+    Fusion,
+    Iterates,
+    NoRule,
+    Repeats,
+    Switches,
+)
 
 
 def interpret(graph: Graph, inputs: Sequence[Any]) -> list[Any]:
@@ -45,7 +53,7 @@ def _apply(e: Equation, args: list[Any]) -> Sequence[Any]:
             chosen = min(max(int(args[0]), 0), len(branches) - 1)
             return interpret(branches[chosen], args[1:])
     out = e.primitive.reference(*args, **e.params)
-    return out if e.primitive.multiple else (out,)  # type: ignore[no-any-return]
+    return out if e.primitive.multiple else (out,)
 
 
 def _iterate(e: Equation, args: list[Any]) -> list[Any]:

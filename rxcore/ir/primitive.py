@@ -74,11 +74,15 @@ class Pull:
 
     `at(k, index)` reads operand k at a tuple of Indexes; `index` are Indexes too.
     `at.index(term)` makes an Index of an int64 Term, `at.term(index)` a Term of an
-    Index. `cheap` names the operands that are read at the output's own index.
+    Index. `stored` names operands that must be in memory.
+
+    `joined` names the parameter that holds an axis, where the result is its operands
+    laid one after another along it: pieces of equal shape are then stored at offsets.
     """
 
     function: Callable[..., Any]
     stored: tuple[int, ...] = ()
+    joined: str = ""
 
 
 @frozen

@@ -236,7 +236,7 @@ def softmax(x: Any, axis: int = -1) -> Any:
 
     Example:
         >>> import rxcore as rx
-        >>> rx.nn.softmax(rx.asarray([1.0, 1.0, -100.0]))
+        >>> rx.nn.softmax(rx.asarray([1.0, 1.0, -1000.0]))
         Array([0.5, 0.5, 0. ], dtype=float32)
     """
     x = _inexact(x, "nn.softmax")
@@ -274,8 +274,8 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
 def one_hot(x: Any, num_classes: int, *, dtype: Any = None, axis: int = -1) -> Any:
     """Encode classes: 1 in the place of the class, else 0.
 
-    **Meaning**: `np.eye(num_classes, dtype=dtype)[x]` for the last axis; a class outside
-    `0 .. num_classes - 1` gives zeros.
+    **Meaning**: `np.eye(num_classes, dtype=dtype)[x]` for the last axis; a class that
+    does not exist (below 0 too) gives zeros.
 
     Args:
         x: integers of any shape.

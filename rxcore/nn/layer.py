@@ -101,7 +101,9 @@ def _as_layer(part: AnyLayer | Callable[[Any], Any], position: int) -> AnyLayer:
 def stateless(apply: Callable[[Any, Any], Any]) -> Layer:
     """Return a layer without parameters."""
 
-    def ignoring(params: Any, x: Any, *, key: Any = None, training: bool = False) -> Any:
+    def ignoring(
+        params: Any, x: Any, *, key: Any = None, training: bool = False
+    ) -> Any:
         del key, training
         return apply(params, x)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from rxcore.base import dtypes, errors
 from rxcore.ir.operators import Numeric
+from rxcore.ir.types import Type
 from rxcore.ops import join
 from rxcore.ops import shape as maps
 from rxcore.ops.compare import ne
@@ -97,5 +98,5 @@ def counts(value: Any, call: str) -> tuple[int, ...]:
 def literal(value: Any, dtype: dtypes.DType) -> Any:
     """Return a number of a dtype that stays a literal in Graphs."""
     if dtypes.is_bool(dtype):
-        return Array.scalar(value, maps.Type(dtype, ()))
+        return Array.scalar(value, Type(dtype, ()))
     return number(value, dtype)

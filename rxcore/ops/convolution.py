@@ -397,15 +397,13 @@ def _patches_x(y: Any, w: Any, *, space: Shape, **window: Any) -> Any:
     spread = bind_contract(by_group(y, 1, groups), by_group(w, 0, groups), r, q, p)
     channels = w.shape[1] * groups
     updates = maps.reshape(spread, (y.shape[0], channels, *places, *taps))
-    return REGISTRY["scatter"].bind(
-        maps.broadcast(number(0, y.dtype), (y.shape[0], channels, *space), ()),
+    return REGISTRY["spread"].bind(
         updates,
         *_patch_indices(places, taps, window),
+        shape=(y.shape[0], channels, *space),
         axes=tuple(range(2, 2 + len(space))),
         place=2,
-        combine="add",
         mode="drop",
-        unique=False,
     )
 
 

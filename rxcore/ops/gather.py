@@ -21,7 +21,7 @@ from rxcore.loops import scalar
 from rxcore.loops.nest import Index
 from rxcore.loops.scalar import Term
 from rxcore.ops import shape as maps
-from rxcore.ops.families import Linear, broadcast_shapes, number, zeros
+from rxcore.ops.families import Linear, broadcast_shapes, number
 from rxcore.ops.iota import broadcasted_iota
 from rxcore.ops.join import every
 from rxcore.ops.samples import Case, Samples, draw
@@ -203,19 +203,17 @@ def _transpose(
     ct: Any, x: Any, *indices: Any, axes: Any, place: int, mode: str, fill: Any
 ) -> Any:
     del fill
-    summed = None
+    spread = None
     if isinstance(x, Linear):
-        summed = REGISTRY["scatter"].bind(
-            zeros(x.type.strong()),
+        spread = REGISTRY["spread"].bind(
             ct,
             *indices,
+            shape=x.type.shape,
             axes=axes,
             place=place,
-            combine="add",
             mode="clip" if mode == "clip" else "drop",
-            unique=False,
         )
-    return [summed, *(None for _ in indices)]
+    return [spread, *(None for _ in indices)]
 
 
 def batch_indices(indices: Any, dims: Any) -> tuple[list[Any], int]:

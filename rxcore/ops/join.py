@@ -363,7 +363,7 @@ _concatenate: Primitive = Primitive(
     name="concatenate",
     family="join",
     infer=_concatenate_infer,
-    lower=Pull(_concatenate_pull),
+    lower=Pull(_concatenate_pull, joined="axis"),
     reference=lambda *xs, axis: np.concatenate(xs, axis),
     jvp=_concatenate_jvp,
     transpose=_concatenate_transpose,

@@ -15,23 +15,9 @@ import numpy as np
 
 from rxcore.base import dtypes, errors
 from rxcore.base.dtypes import DType
-from rxcore.compiler.address import strides_of
 from rxcore.ir.primitive import REGISTRY, Accumulating, Primitive
 from rxcore.ir.types import Type
-from rxcore.loops.nest import (
-    Buffer,
-    Constant,
-    If,
-    Index,
-    Let,
-    Load,
-    Loop,
-    Nest,
-    Operand,
-    Size,
-    Statement,
-    Store,
-)
+from rxcore.loops.nest import Constant, Index, Loop, Nest, Store
 from rxcore.ops import shape as maps
 from rxcore.ops.families import Linear, number, zeros
 from rxcore.ops.gather import (
@@ -47,6 +33,7 @@ from rxcore.ops.gather import (
     valid_places,
 )
 from rxcore.ops.samples import Case, Samples, draw
+from rxcore.ops.scatter_nest import Body, joining_nest
 from rxcore.trace.bind import as_numeric
 
 __all__ = ["scatter"]
@@ -288,41 +275,6 @@ def _front(x: Any, axis: int | None, size: int) -> Any:
 # loops ------------------------------------------------------------------------------
 
 
-class _Body:
-    """Statements under construction, with fresh names."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.statements: list[Statement] = []
-
-    def name(self) -> str:
-        self.count += 1
-        return f"v{self.count}"
-
-    def let(self, dtype: DType, op: str, *operands: Operand) -> str:
-        name = self.name()
-        self.statements.append(Let(name, dtype, op, operands))
-        return name
-
-    def load(self, buffer: str, dtype: DType, index: Index) -> str:
-        name = self.name()
-        self.statements.append(Load(name, dtype, buffer, index))
-        return name
-
-    def take(self) -> tuple[Statement, ...]:
-        found, self.statements = tuple(self.statements), []
-        return found
-
-
-def _offset(names: Sequence[str], shape: Sequence[int], chosen: Sequence[int]) -> Index:
-    """Return the flat index of a dense shape whose axes `chosen` run over names."""
-    strides = strides_of(shape)
-    total = Index()
-    for name, axis in zip(names, chosen, strict=True):
-        total = total + Index.of(name, strides[axis])
-    return total
-
-
 def _nest(
     types: Sequence[Type],
     outs: Sequence[Type],
@@ -334,102 +286,26 @@ def _nest(
     unique: bool,
 ) -> Nest:
     del unique
-    x, u, first = types[0], types[1], types[2]
-    body = _Body()
-    buffers = [
-        *(Buffer(f"in{k}", t.dtype, t.size) for k, t in enumerate(types)),
-        Buffer("out0", outs[0].dtype, outs[0].size, "inout"),
-    ]
-    copied = body.load("in0", x.dtype, Index.of("c"))
+    body = Body()
+    copied = body.load("in0", outs[0].dtype, Index.of("c"))
     body.statements.append(Store("out0", Index.of("c"), copied))
-    copy = Loop("c", x.size, "serial", body.take())
-    if not u.size or any(x.shape[a] == 0 for a in axes):
-        return Nest("scatter", tuple(buffers), (copy,))
-    batch = [f"b{i}" for i in range(first.ndim)]
-    kept = kept_axes(x.ndim, axes)
-    window = [f"w{i}" for i in kept]
-    where, inside = _places(body, types, batch, axes, mode)
-    outer = body.take()
-    strides = strides_of(x.shape)
-    target = _offset(window, x.shape, kept)
-    for name, axis in zip(where, axes, strict=True):
-        target = target + Index.of(name, strides[axis])
-    source_names = [*window[:place], *batch, *window[place:]]
-    source = _offset(source_names, u.shape, range(u.ndim))
-    _join(body, combine, x.dtype, source, target)
-    inner = body.take()
-    for name, axis in reversed(list(zip(window, kept, strict=True))):
-        inner = (Loop(name, x.shape[axis], "parallel", inner),)
-    if inside is not None:
-        inner = (If(inside, inner),)
-    full: tuple[Statement, ...] = (*outer, *inner)
-    for name, size in reversed(list(zip(batch, first.shape, strict=True))):
-        full = (Loop(name, size, "serial", full),)
-    if not batch:
-        full = (Loop("once", 1, "serial", full),)
-    return Nest("scatter", tuple(buffers), (copy, *full))
+    start = Loop("c", outs[0].size, "serial", body.take())
+    return joining_nest(body, start, types, outs[0], 1, axes, place, combine, mode)
 
 
-def _places(
-    body: _Body,
+def _spread_nest(
     types: Sequence[Type],
-    batch: Sequence[str],
+    outs: Sequence[Type],
+    *,
+    shape: tuple[int, ...],
     axes: tuple[int, ...],
+    place: int,
     mode: str,
-) -> tuple[list[str], str | None]:
-    """Load the indices of one update; say whether all are in range."""
-    found: list[str] = []
-    inside: str | None = None
-    zero = Constant(0, dtypes.int64)
-    for k, axis in enumerate(axes):
-        type, size = types[2 + k], types[0].shape[axis]
-        read = body.load(
-            f"in{2 + k}", type.dtype, _offset(batch, type.shape, range(type.ndim))
-        )
-        # A uint64 above the range of int64 becomes negative: out of range, too.
-        where = body.let(dtypes.int64, "cast", read)
-        if mode == "clip":
-            top = Size(size - 1)
-            if type.dtype == dtypes.uint64:
-                where = _clip_unsigned(body, where, top)
-            where = body.let(dtypes.int64, "max", where, zero)
-            where = body.let(dtypes.int64, "min", where, top)
-        else:
-            low = body.let(dtypes.bool_, "le", zero, where)
-            high = body.let(dtypes.bool_, "lt", where, Size(size))
-            both = body.let(dtypes.bool_, "and", low, high)
-            inside = both if inside is None else _and(body, inside, both)
-        found.append(where)
-    return found, inside
-
-
-def _clip_unsigned(body: _Body, where: str, top: Size) -> str:
-    """Take what wrapped into the negative for the largest index."""
-    negative = body.let(dtypes.bool_, "lt", where, Constant(0, dtypes.int64))
-    return body.let(dtypes.int64, "select", negative, top, where)
-
-
-def _and(body: _Body, a: str, b: str) -> str:
-    return body.let(dtypes.bool_, "and", a, b)
-
-
-def _join(
-    body: _Body, combine: str, dtype: DType, source: Index, target: Index
-) -> None:
-    value = body.load("in1", dtype, source)
-    if combine != "set":
-        before = body.load("out0", dtype, target)
-        op = combine
-        if dtypes.is_bool(dtype):
-            op = "or" if combine in ("add", "max") else "and"
-        if dtype in dtypes.HALVES:
-            wide = dtypes.float32
-            a = body.let(wide, "cast", before)
-            b = body.let(wide, "cast", value)
-            value = body.let(dtype, "cast", body.let(wide, op, a, b))
-        else:
-            value = body.let(dtype, op, before, value)
-    body.statements.append(Store("out0", target, value))
+) -> Nest:
+    del shape
+    zero = Constant(False if dtypes.is_bool(outs[0].dtype) else 0, outs[0].dtype)
+    start = Loop("c", outs[0].size, "serial", (Store("out0", Index.of("c"), zero),))
+    return joining_nest(Body(), start, types, outs[0], 0, axes, place, "add", mode)
 
 
 def _cases(dtype: DType, rng: np.random.Generator) -> Iterator[Case]:
@@ -459,6 +335,77 @@ _scatter: Primitive = Primitive(
     batch=_batch,
     samples=Samples(dtypes.ALL, _cases, 4),
     document="Write or join elements at computed places.",
+)
+
+
+# spread -----------------------------------------------------------------------------
+
+
+def _spread_infer(
+    updates: Type,
+    *indices: Type,
+    shape: tuple[int, ...],
+    axes: tuple[int, ...],
+    place: int,
+    mode: str,
+) -> Type:
+    out = Type(updates.dtype, shape)
+    settings = {"axes": axes, "place": place, "combine": "add", "mode": mode}
+    return _infer(out, updates, *indices, **settings, unique=False)
+
+
+def _spread_reference(
+    updates: Any, *indices: Any, shape: tuple[int, ...], **settings: Any
+) -> Any:
+    zero = np.zeros(shape, updates.dtype)
+    return _reference(zero, updates, *indices, combine="add", unique=False, **settings)
+
+
+def _spread_jvp(primals: Any, tangents: Any, **params: Any) -> Any:
+    out = _spread.bind(*primals, **params)
+    t = tangents[0]
+    return out, None if t is None else _spread.bind(t, *primals[1:], **params)
+
+
+def _spread_transpose(ct: Any, updates: Any, *indices: Any, **params: Any) -> Any:
+    del updates
+    return [_gather_like(ct, indices, params), *(None for _ in indices)]
+
+
+def _spread_batch(args: Any, dims: Any, **params: Any) -> Any:
+    (u, *indices), (d, *index_dims) = args, dims
+    axes, place, shape = params["axes"], params["place"], params["shape"]
+    moved = {**params, "axes": tuple(a + 1 for a in axes)}
+    if all(i is None for i in index_dims):
+        u = maps.move_axis(u, d, 0)
+        wide = {"place": place + 1, "shape": (u.shape[0], *shape)}
+        return _spread.bind(u, *indices, **{**moved, **wide}), 0
+    full, size = batch_indices(indices, index_dims)
+    u = maps.move_axis(_front(u, d, size), 0, place)
+    wide = {"axes": (0, *moved["axes"]), "shape": (size, *shape)}
+    lanes = lane_index(full[0].shape)
+    return _spread.bind(u, lanes, *full, **{**moved, **wide}), 0
+
+
+def _spread_cases(dtype: DType, rng: np.random.Generator) -> Iterator[Case]:
+    for count, (x, indices, params) in enumerate(index_cases(dtype, rng)):
+        batch = indices[0].shape
+        shape = gathered_shape(x.shape, batch, params["axes"], params["place"])
+        settings = {**params, "shape": x.shape, "mode": MODES[count % 2]}
+        yield (draw(rng, dtype, shape), *indices), settings
+
+
+_spread: Primitive = Primitive(
+    name="spread",
+    family="indexing",
+    infer=_spread_infer,
+    lower=Accumulating(_spread_nest),
+    reference=_spread_reference,
+    jvp=_spread_jvp,
+    transpose=_spread_transpose,
+    batch=_spread_batch,
+    samples=Samples(dtypes.ALL, _spread_cases, 4),
+    document="Add elements at computed places of an array of zeros.",
 )
 
 

@@ -22,6 +22,7 @@ from rxcore.ops.random_bits import random_bits
 from rxcore.ops.special import erf, erfinv
 from rxcore.ops.stop import stop_gradient
 from rxcore.random.keys import checked, sizes
+from rxcore.runtime.array import Array
 from rxcore.trace.bind import as_numeric
 
 __all__ = [
@@ -103,7 +104,18 @@ def uniform(
     low = _spread(minval, target, found, "uniform")
     high = _spread(maxval, target, found, "uniform")
     unit = _unit(checked(key, "uniform"), target, found)
-    return maximum(low, add(mul(unit, sub(high, low)), low))
+    return maximum(low, _scaled(unit, sub(high, low), low))
+
+
+def _scaled(unit: Any, span: Any, low: Any) -> Any:
+    """Return unit * span + low, rounded once where the product rounds."""
+    width = span.item() if isinstance(span, Array) and not span.ndim else None
+    if unit.dtype != dtypes.float32 or (width and math.frexp(width)[0] == 0.5):
+        return add(mul(unit, span), low)
+    # XLA fuses this into one operation; the product of two float32 is exact here.
+    wide = (convert(v, dtypes.float64) for v in (unit, span, low))
+    first, second, third = wide
+    return convert(add(mul(first, second), third), dtypes.float32)
 
 
 def normal(key: Any, shape: Any = (), dtype: Any = None) -> Any:

@@ -183,7 +183,8 @@ def _bind(
         template.append(0)
         match word:
             case int():
-                template[index] = word
+                # The bits of a float may fill the word: as a signed number.
+                template[index] = word - (1 << 64) if word >> 63 == 1 else word
             case ("frame", _):
                 moves.append((index, slots.frame, 0))
             case ("table", int(k)):

@@ -67,7 +67,7 @@ class Step:
     types: tuple[Type, ...]
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class Program:
     """A random pure function of arrays.
 
@@ -118,7 +118,18 @@ class Program:
         lines.append("    return " + ", ".join(names[k] for k in self.outputs))
         return "\n".join(lines)
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """Print for Hypothesis, which would show the fields otherwise."""
+        del cycle
+        printer.text("\n" + str(self))
+
+    def inline(self) -> str:
+        """Return the text as it stands below a step that holds this program."""
+        body = str(self).replace("{", "{{").replace("}", "}}")
+        return " where\n" + "\n".join("        " + line for line in body.splitlines())
 
 
 # Bounds -----------------------------------------------------------------------------
@@ -240,6 +251,8 @@ class Maker:
             return k
         t = self.types[k]
         if self.smooth:
+            if t.dtype != dtypes.float64:
+                return k
             return self.add("tanh({0})", REGISTRY["tanh"], [k], 1.0)
         if dtypes.is_bool(t.dtype):
             return k
@@ -287,10 +300,10 @@ class Maker:
     # Elementwise
 
     def unary(self) -> None:
-        k = self.value()
         if self.smooth:
-            p = self.one_of(_SMOOTH_ONE)
-            return self.smooth_unary(p, k)
+            k = self.value(lambda t: t.dtype == dtypes.float64)
+            return self.smooth_unary(self.one_of(_SMOOTH_ONE), k)
+        k = self.value()
         p = self.one_of(
             [p for p in _ONE if self.types[k].dtype in p.samples.dtypes]
         )
@@ -486,18 +499,22 @@ class Maker:
         t = self.types[k]
         axes = tuple(i for i in range(t.ndim) if self.flag()) or (t.ndim - 1,)
         count = math.prod(t.shape[a] for a in axes)
-        names = ["sum", "sum", "logsumexp"] if self.smooth else ["sum", "max", "min"]
-        if not self.smooth:
-            names += ["prod", "all", "any"]
+        names = ["sum", "sum"] if self.smooth else ["sum", "max", "min"]
+        if self.smooth and dtypes.is_inexact(t.dtype):
+            names.append("logsumexp")
+        elif dtypes.is_bool(t.dtype):
+            names = ["all", "any", "max"]
+        elif not self.smooth:
+            names.append("prod")
         name = self.one_of(names)
         if name in ("max", "min", "logsumexp") and not count:
-            name = "sum"
+            name = "any" if dtypes.is_bool(t.dtype) else "sum"
         keep = self.flag()
         grow: Callable[[float], float] = lambda b: b
         if name == "sum":
             grow = lambda b: max(b * count, 1.0)  # noqa: E731
         elif name == "prod":
-            grow = lambda b: max(b, 1.0) ** min(count, 200)  # noqa: E731
+            grow = lambda b: max(b, 1.0) ** min(count, 5)  # noqa: E731
             assume(count <= 4 or not dtypes.is_inexact(t.dtype))
         elif name == "logsumexp":
             grow = lambda b: b + 7  # noqa: E731
@@ -510,9 +527,6 @@ class Maker:
             "any": reduce.any_,
             "logsumexp": logsumexp,
         }[name]
-        if name in ("all", "any") and not dtypes.is_bool(t.dtype):
-            function, name = reduce.sum_, "sum"
-            grow = lambda b: max(b * count, 1.0)  # noqa: E731
         k, bound = self.sized(k, grow)
         reach: Any = bound if dtypes.is_inexact(t.dtype) else _limit
         text = f"{name}({{0}}, {axes}, keepdims={keep})"
@@ -708,8 +722,10 @@ class Maker:
             ways.append(inner.program((self.returned(inner, t),)))
         yes, no = ways
 
+        total = reduce.any_ if dtypes.is_bool(t.dtype) else reduce.sum_
+
         def function(x: Any) -> Any:
-            test = REGISTRY["gt"](reduce.sum_(x), 0)
+            test = REGISTRY["gt"](total(x), 0)
             return cond(test, lambda v: yes(v)[0], lambda v: no(v)[0], x)
 
         if self.smooth or self.flag():
@@ -751,13 +767,6 @@ class Maker:
         """Return what was made so far."""
         return Program(self.inputs, tuple(self.steps), outputs, self.smooth, seed)
 
-
-def _inline(self: Program) -> str:
-    body = str(self).replace("{", "{{").replace("}", "}}")
-    return " where\n" + "\n".join("        " + line for line in body.splitlines())
-
-
-Program.inline = _inline  # type: ignore[attr-defined]
 
 _PLAIN = (
     "unary binary binary choose change_dtype move move move together apart reduction"

@@ -17,6 +17,7 @@ from rxcore.compiler.graph_passes.dce import dce
 from rxcore.ir.graph import Graph
 from rxcore.ir.primitive import Primitive
 from rxcore.ir.types import Type
+from rxcore.ops.split_slices import split_slices
 from rxcore.trace.capture import Recorded, Recording
 from rxcore.trace.tracer import Trace, Tracer, current, entered
 from rxcore.transforms.jvp import Dual, Flat, Forward
@@ -94,7 +95,7 @@ def linearize_flat(
 
 def _prune(graph: Graph, fixed: int) -> tuple[Graph, list[int]]:
     """Simplify a linear Graph; drop trailing inputs that nothing reads."""
-    graph = dce(cse(graph))
+    graph = split_slices(dce(cse(graph)))
     read = {o for e in graph.equations for o in e.inputs} | set(graph.outputs)
     extra = graph.inputs[fixed:]
     kept = [i for i, v in enumerate(extra) if v in read]

@@ -9,7 +9,7 @@ its own index only, and no path leads from one to the other through a third.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from attrs import define, field
@@ -22,6 +22,7 @@ from rxcore.compiler.forms import (
     is_dense,
     is_pulled,
     is_reduction,
+    joined_axis,
 )
 from rxcore.compiler.graph_passes.inline import map_subgraphs
 from rxcore.compiler.lanes import is_lane_scan
@@ -77,7 +78,7 @@ class Group:
     node: int
     shape: tuple[int, ...]
     axes: tuple[int, ...]
-    members: dict[Value, str] = field(factory=dict)  # value -> "full" | "kept"
+    members: dict[Value, str] = field(factory=dict)  # "full", "kept" or "joined"
     leaves: dict[Value, None] = field(factory=dict)
     scan: Equation | None = None
 
@@ -159,8 +160,8 @@ class Fuser:
         cost: dict[Value, float] = {}
         depth: dict[Value, int] = {}
         for e in self.graph.equations:
-            out = e.outputs[0]
-            if out not in self.producers:
+            out = e.outputs[0] if e.outputs else None
+            if out is None or out not in self.producers:
                 continue
             pulled = [o for o in e.inputs if isinstance(o, Value) and o in cost]
             cost[out] = dry_cost(e) + sum(cost[o] for o in pulled)
@@ -195,7 +196,23 @@ class Fuser:
         extents = {f"d{i}": n for i, n in enumerate(shape)}
         puller, _ = dry(leaf, flat, self.producers, extents)
         puller.pull(value, index)
-        return found
+        return found + self._unread(value, stops, {k.value for k in found})
+
+    def _unread(
+        self, value: Value, stops: Callable[[Value], bool], found: set[Value]
+    ) -> list[Link]:
+        """Return links to operands of which no element is read (an empty update)."""
+        seen, todo, links = {value}, [value], []
+        while todo:
+            for o in self.producers[todo.pop()].inputs:
+                if not isinstance(o, Value) or o in seen:
+                    continue
+                seen.add(o)
+                if not stops(o):
+                    todo.append(o)
+                elif o not in found:
+                    links.append(Link(o, None))
+        return links
 
     def place(self, root: Value) -> None:
         """Put a root into the best group that can take it, or a new one."""
@@ -208,6 +225,16 @@ class Fuser:
                 if isinstance(operand, Value)
                 else []
             )
+        elif joined_axis(self.producers[root]) is not None:
+            # Its pieces are computed over their own shape and stored at offsets.
+            pieces = self.producers[root].inputs
+            shape, axes = pieces[0].type.shape, ()
+            links = [
+                k
+                for o in pieces
+                if isinstance(o, Value)
+                for k in self.links_of_operand(o, shape)
+            ]
         else:
             shape, axes = root.type.shape, ()
             links = self.links(root, identity(shape), shape)
@@ -222,6 +249,9 @@ class Fuser:
                 self.join(group, root, level, axes, links, deps)
                 return
         group = self.new_group(shape, axes)
+        if reduce_ is None and root.type.shape != shape:
+            self.join(group, root, "joined", axes, links, deps)
+            return
         self.join(
             group, root, "kept" if reduce_ is not None else "full", axes, links, deps
         )
@@ -281,11 +311,15 @@ class Fuser:
                 return ""
             others >>= 1
             node += 1
+        if root.type.shape != shape and not axes:
+            return "joined"
         return "kept" if kept or axes else "full"
 
     def _aligned(
         self, link: Link, level: str, full: bool, shape: Any, axes: tuple[int, ...]
     ) -> bool:
+        if level == "joined":
+            return False
         if not full:
             return level == "kept" and link.index == identity(shape)
         whole = identity(shape)
@@ -307,7 +341,7 @@ class Fuser:
             return True
         # Few results from much: keep a reduction apart from stages and stores, so
         # that it can be split; independent reductions may share a pass.
-        if not axes or any(level == "full" for level in group.members.values()):
+        if not axes or any(level != "kept" for level in group.members.values()):
             return False
         del root
         return not any(group.members.get(k.value) for k in links)

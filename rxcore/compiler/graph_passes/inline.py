@@ -11,7 +11,9 @@ from rxcore.ir.primitive import Calls, Expand
 
 def inline(graph: Graph) -> Graph:
     """Replace calls, and ops that mean a Graph, by the equations they hold."""
-    if not any(_held(e) or any(True for _ in subgraphs(e.params)) for e in graph.equations):
+    if not any(
+        _held(e) or any(True for _ in subgraphs(e.params)) for e in graph.equations
+    ):
         return graph
     instead: dict[Value, Operand] = {}
     made: list[Equation] = []

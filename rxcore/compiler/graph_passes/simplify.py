@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from rxcore.compiler.graph_passes.inline import map_subgraphs
-from rxcore.ir.graph import Equation, Graph, Literal, Operand, Value
-from rxcore.ir.primitive import Primitive, Reduction
+from rxcore.ir.graph import Equation, Graph, Literal, Operand, Value, has_effects
+from rxcore.ir.primitive import REGISTRY, Primitive, Reduction
+from rxcore.ir.types import Type
 
 Rewrite = Operand | tuple[Primitive, tuple[Operand, ...], dict[str, Any]]
 
@@ -48,6 +49,8 @@ def simplify(graph: Graph) -> Graph:
 def _rewrite(e: Equation, made_by: Any) -> Rewrite | None:
     if isinstance(e.primitive.lower, Reduction) and not e.params["axes"]:
         return e.inputs[0]
+    if not any(v.type.size for v in e.outputs) and not has_effects(e):
+        return _empty(e)
     rule = e.primitive.simplify
     if rule is None:
         return None
@@ -57,3 +60,13 @@ def _rewrite(e: Equation, made_by: Any) -> Rewrite | None:
         if (found.type.dtype, found.type.shape) != (out.dtype, out.shape):
             return None
     return found
+
+
+def _empty(e: Equation) -> Rewrite | None:
+    """Rewrite what gives no element: nothing need be read or computed for it."""
+    number = all(isinstance(o, Literal) for o in e.inputs)
+    if len(e.outputs) != 1 or (number and e.primitive is REGISTRY["broadcast"]):
+        return None
+    (out,) = e.outputs
+    zero = Literal(0, Type(out.type.dtype, ()))
+    return REGISTRY["broadcast"], (zero,), {"shape": out.type.shape, "axes": ()}

@@ -97,7 +97,7 @@ class _Scan:
         wanted = [k for k in wanted if k not in steady]
         effects = dce(Graph(self.body.inputs, (), self.body.equations))
         start = {o for e in effects.equations for o in e.inputs}
-        needed |= {number[o] for o in start if o in number}  # type: ignore[index]
+        needed |= {number[o] for o in start if o in number}
         while True:
             roots = tuple(outs[k] for k in sorted({*wanted, *needed}))
             live = dce(Graph(self.body.inputs, roots, self.body.equations))
@@ -161,6 +161,4 @@ def _renamed(graph: Graph, same: dict[Value, Operand]) -> Graph:
         e.replace(inputs=tuple(_read(o, same) for o in e.inputs))
         for e in graph.equations
     )
-    return Graph(
-        graph.inputs, tuple(_read(o, same) for o in graph.outputs), equations
-    )
+    return Graph(graph.inputs, tuple(_read(o, same) for o in graph.outputs), equations)
