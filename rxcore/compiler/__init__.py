@@ -1,1 +1,1 @@
-"""From Graphs to scheduled Nests: passes are pure functions between printable values."""
+"""From Graphs to scheduled Nests, by pure functions between printable values."""

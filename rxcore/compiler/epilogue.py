@@ -33,9 +33,9 @@ def epilogue(
     plain = lower(equation)
     rowed = not equation.params["axes"]
     made = (rowwise(plain),) if rowed else schedule(plain, capabilities)
-    if len(made) != 1 or made[0] is None:
+    nest = made[0] if len(made) == 1 else None
+    if nest is None:
         return None
-    (nest,) = made
     grid = grid_loop(nest)
     if grid is None or grid.extent != rows:
         return None

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-
 from rxcore.base import dtypes
 from rxcore.base.dtypes import DType
 from rxcore.compiler.address import Indices, flatten

@@ -186,7 +186,7 @@ class Counting:
         self.cost = 0.0
         self.names = 0
 
-    def emit(self, op: str, dtype: DType, operands: tuple[Any, ...]) -> Any:  # noqa: ARG002
+    def emit(self, op: str, dtype: DType, operands: tuple[Any, ...]) -> Any:
         """Count one operation."""
         self.cost += scalar.OPERATIONS[op].cost
         self.names += 1

@@ -10,10 +10,12 @@ import numpy as np
 from attrs import define, frozen
 
 from rxcore.base import config, dtypes, errors, tree
+from rxcore.base.frames import hides_frames
 from rxcore.control.inspection import Inspection
 from rxcore.ir.graph import Graph
 from rxcore.ir.primitive import Calls, NoRule, Primitive
 from rxcore.ir.types import Type
+from rxcore.ops.families import Linear
 from rxcore.runtime.array import Array
 from rxcore.runtime.program import Program, clearers, program_of
 from rxcore.trace.bind import as_numeric
@@ -21,7 +23,6 @@ from rxcore.trace.capture import apply, capture
 from rxcore.trace.tracer import Tracer
 from rxcore.transforms.arguments import Flattened, numeric_leaves
 from rxcore.transforms.graphs import batched, linearized, transposed
-from rxcore.ops.families import Linear
 from rxcore_kernels import engine
 
 __all__ = ["call", "inspect", "jit"]
@@ -217,6 +218,9 @@ class _Jitted:
                 handle, extra, build = fast[tuple([a.type for a in args])]
                 buffers = [a.buffer for a in args]
             except (KeyError, AttributeError):
+                buffers = None
+            # Not in the handler: an error of the slow path has no other as context.
+            if buffers is None:
                 return slow(args, kwargs)
             return build(run(handle, *buffers, *extra))
 
@@ -287,6 +291,7 @@ class _Jitted:
         made = capture(flattened, types, f"rx.jit({self.name})")
         return Entry(made.graph, made.constants, flattened, self.name)
 
+    @hides_frames
     def slow(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run with full generality."""
         if config.current().disable_jit:
@@ -359,7 +364,7 @@ def _find_nans(graph: Graph, operands: Sequence[Any], outs: Sequence[Array]) -> 
     memory = dict(zip(graph.inputs, operands, strict=True))
     for e in graph.equations:
         one = Graph(
-            tuple(o for o in e.inputs if o in memory),  # type: ignore[misc]
+            tuple(o for o in e.inputs if o in memory),
             e.outputs,
             (e,),
         )
@@ -395,4 +400,4 @@ def inspect(function: Callable[..., Any], **options: Any) -> Callable[..., Inspe
         1
     """
     made = function if hasattr(function, "lower") else jit(function, **options)
-    return made.lower  # type: ignore[no-any-return, attr-defined]
+    return made.lower  # type: ignore[no-any-return]

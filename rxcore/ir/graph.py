@@ -19,7 +19,16 @@ from rxcore.base import dtypes
 from rxcore.ir.primitive import Primitive
 from rxcore.ir.types import Type
 
-__all__ = ["Equation", "Graph", "Literal", "Operand", "Source", "Value", "has_effects", "subgraphs"]
+__all__ = [
+    "Equation",
+    "Graph",
+    "Literal",
+    "Operand",
+    "Source",
+    "Value",
+    "has_effects",
+    "subgraphs",
+]
 
 
 @final

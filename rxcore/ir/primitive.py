@@ -12,6 +12,7 @@ from typing import Any
 from attrs import define, field, frozen
 
 from rxcore.base import errors
+from rxcore.base.frames import without_frames
 from rxcore.ir.types import Type
 
 __all__ = [
@@ -41,7 +42,7 @@ class NoRule:
 
     reason: str
 
-    def __call__(self, *args: Any, **params: Any) -> Any:
+    def __call__(self, *_: Any, **__: Any) -> Any:
         """Raise, since whoever calls this needs the rule."""
         raise errors.UserError(self.reason)
 
@@ -241,7 +242,10 @@ class Primitive:
 
     def __call__(self, *args: Any, **params: Any) -> Any:
         """Apply the op as a user would: promoting dtypes and broadcasting shapes."""
-        return (self.call or self.bind)(*args, **params)
+        try:
+            return (self.call or self.bind)(*args, **params)
+        except errors.UserError as error:
+            raise without_frames(error) from error.__cause__
 
     def bind(self, *args: Any, **params: Any) -> Any:
         """Apply the op to exactly these operands in the current trace."""

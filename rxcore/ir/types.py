@@ -34,6 +34,7 @@ class Type:
     nbytes: int
 
     def __new__(cls, dtype: DType, shape: tuple[int, ...], weak: bool = False) -> Type:
+        """Return the one Type of this content."""
         key = (dtype, shape, weak)
         found = _interned.get(key)
         if found is None:

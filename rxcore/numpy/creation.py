@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-
-
 from rxcore.base import dtypes, errors
 from rxcore.base.dtypes import DType
 from rxcore.ir.operators import Numeric

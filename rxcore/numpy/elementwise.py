@@ -18,7 +18,8 @@ from rxcore.ops.compare import select
 from rxcore.ops.convert import convert
 from rxcore.ops.elementwise import mul
 from rxcore.ops.families import promote
-from rxcore.ops.power import pow_, square as square_
+from rxcore.ops.power import pow_
+from rxcore.ops.power import square as square_
 
 Function = Callable[..., Any]
 
@@ -117,9 +118,7 @@ reciprocal = _function(
 )
 square = _function("square", square_, "[1, -3]", f"Array([1, 9], {_I}", "Return x * x.")
 _absolute: Any = magnitude.abs_
-absolute = _function(
-    "absolute", _absolute, "[-1.5, 2.0]", f"Array([1.5, 2. ], {_F}"
-)
+absolute = _function("absolute", _absolute, "[-1.5, 2.0]", f"Array([1.5, 2. ], {_F}")
 abs = _function("abs", _absolute, "[-1.5, 2.0]", f"Array([1.5, 2. ], {_F}")
 fabs = _function(
     "fabs",
@@ -174,9 +173,7 @@ fmin = _binary(
 floor = _function("floor", arithmetic.floor, "[-1.5, 1.5]", f"Array([-2.,  1.], {_F}")
 ceil = _function("ceil", arithmetic.ceil, "[-1.5, 1.5]", f"Array([-1.,  2.], {_F}")
 trunc = _function("trunc", arithmetic.trunc, "[-1.5, 1.5]", f"Array([-1.,  1.], {_F}")
-fix = _function(
-    "fix", arithmetic.trunc, "[-1.5, 1.5]", f"Array([-1.,  1.], {_F}"
-)
+fix = _function("fix", arithmetic.trunc, "[-1.5, 1.5]", f"Array([-1.,  1.], {_F}")
 rint = _function(
     "rint",
     lambda x: arithmetic.round_(_floating(x, "rint")),
@@ -214,9 +211,7 @@ def round(x: Any, decimals: int = 0) -> Any:
     if exact or found.dtype in dtypes.HALVES:
         wide = convert(found, dtypes.float64 if exact else dtypes.float32)
     scale = 10.0 ** builtins.abs(decimals)
-    grow, shrink = (
-        (mul, arithmetic.div) if decimals > 0 else (arithmetic.div, mul)
-    )
+    grow, shrink = (mul, arithmetic.div) if decimals > 0 else (arithmetic.div, mul)
     return convert(shrink(arithmetic.round_(grow(wide, scale)), scale), found.dtype)
 
 
@@ -226,7 +221,9 @@ around = round
 
 sqrt = _function("sqrt", mathematics.sqrt, "[4.0, 9.0]", f"Array([2., 3.], {_F}")
 cbrt = _function("cbrt", mathematics.cbrt, "[8.0, -27.0]", f"Array([ 2., -3.], {_F}")
-exp = _function("exp", mathematics.exp, "[0.0, 1.0]", f"Array([1.       , 2.7182817], {_F}")
+exp = _function(
+    "exp", mathematics.exp, "[0.0, 1.0]", f"Array([1.       , 2.7182817], {_F}"
+)
 exp2 = _function("exp2", mathematics.exp2, "[0.0, 3.0]", f"Array([1., 8.], {_F}")
 expm1 = _function("expm1", mathematics.expm1, "[0.0]", f"Array([0.], {_F}")
 log = _function("log", mathematics.log, "[1.0, 0.0]", f"Array([  0., -inf], {_F}")
@@ -345,14 +342,14 @@ isnan = _function(
 bitwise_and = _binary("bitwise_and", compare.and_, "[5, 6], 3", f"Array([1, 2], {_I}")
 bitwise_or = _binary("bitwise_or", compare.or_, "[5, 6], 3", f"Array([7, 7], {_I}")
 bitwise_xor = _binary("bitwise_xor", compare.xor, "[5, 6], 3", f"Array([6, 5], {_I}")
-bitwise_not = _function(
-    "bitwise_not", compare.not_, "[0, 5]", f"Array([-1, -6], {_I}"
-)
+bitwise_not = _function("bitwise_not", compare.not_, "[0, 5]", f"Array([-1, -6], {_I}")
 invert = _function("invert", compare.not_, "[0, 5]", f"Array([-1, -6], {_I}")
 bitwise_invert = _function(
     "bitwise_invert", compare.not_, "[0, 5]", f"Array([-1, -6], {_I}"
 )
-left_shift = _binary("left_shift", compare.shift_left, "[1, 2], 3", f"Array([ 8, 16], {_I}")
+left_shift = _binary(
+    "left_shift", compare.shift_left, "[1, 2], 3", f"Array([ 8, 16], {_I}"
+)
 right_shift = _binary(
     "right_shift", compare.shift_right, "[8, -8], 2", f"Array([ 2, -2], {_I}"
 )
@@ -451,9 +448,7 @@ def clip(x: Any, min: Any = None, max: Any = None) -> Any:
     return found
 
 
-def nan_to_num(
-    x: Any, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
-) -> Any:
+def nan_to_num(x: Any, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
     """Replace NaN and infinities by finite numbers.
 
     **Meaning**: `np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)`

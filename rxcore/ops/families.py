@@ -69,12 +69,12 @@ def broadcast_shapes(shapes: Sequence[tuple[int, ...]], call: str) -> tuple[int,
         return shapes[0]
     try:
         return np.broadcast_shapes(*shapes)
-    except ValueError as error:
+    except ValueError:
         shown = ", ".join(map(str, shapes))
         raise errors.ShapeError(
             f"{call}: shapes {shown} do not broadcast together; trailing axes must be"
             " equal or 1 (use reshape or expand_dims)"
-        ) from error
+        ) from None
 
 
 _PYTHON = (bool, int, float, complex)

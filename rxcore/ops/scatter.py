@@ -15,7 +15,7 @@ import numpy as np
 
 from rxcore.base import dtypes, errors
 from rxcore.base.dtypes import DType
-from rxcore.ir.primitive import REGISTRY, Accumulating, Primitive
+from rxcore.ir.primitive import REGISTRY, Accumulating, Expand, Primitive
 from rxcore.ir.types import Type
 from rxcore.loops.nest import Constant, Index, Loop, Nest, Store
 from rxcore.ops import shape as maps
@@ -35,6 +35,7 @@ from rxcore.ops.gather import (
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.ops.scatter_nest import Body, joining_nest
 from rxcore.trace.bind import as_numeric
+from rxcore.trace.capture import capture
 
 __all__ = ["scatter"]
 
@@ -73,6 +74,11 @@ def _infer(
     return x.strong()
 
 
+def widens(dtype: DType, combine: str) -> bool:
+    """Say whether updates are joined in float32 and rounded once at the end."""
+    return dtype in dtypes.HALVES and combine in ("add", "mul")
+
+
 # the meaning ------------------------------------------------------------------------
 
 _JOIN_AT = {
@@ -95,6 +101,9 @@ def _reference(
 ) -> Any:
     del unique
     kept = kept_axes(x.ndim, axes)
+    dtype = x.dtype
+    if widens(dtype, combine):
+        x, updates = x.astype(np.float32), updates.astype(np.float32)
     out = np.array(x)
     front = np.transpose(out, (*axes, *kept))
     width = indices[0].ndim
@@ -106,7 +115,7 @@ def _reference(
     values = np.transpose(updates, order)
     sizes = [x.shape[a] for a in axes]
     if not values.size or 0 in sizes:
-        return out
+        return out.astype(dtype)
     places = clipped(indices, sizes)
     valid = valid_places(indices, sizes)
     if mode == "drop" and not valid.all():
@@ -117,7 +126,7 @@ def _reference(
             front[places] = values
         else:
             _JOIN_AT[combine].at(front, places, values)
-    return out
+    return out.astype(dtype)
 
 
 # derivatives ------------------------------------------------------------------------
@@ -324,17 +333,41 @@ def _cases(dtype: DType, rng: np.random.Generator) -> Iterator[Case]:
             )
 
 
-_scatter: Primitive = Primitive(
-    name="scatter",
-    family="indexing",
-    infer=_infer,
-    lower=Accumulating(_nest),
-    reference=_reference,
-    jvp=_jvp,
-    transpose=_transpose,
-    batch=_batch,
-    samples=Samples(dtypes.ALL, _cases, 4),
-    document="Write or join elements at computed places.",
+# Halves reach the loops too, but only to be written or compared.
+_WIDE = tuple(d for d in dtypes.ALL if d not in dtypes.HALVES)
+
+
+def _expand(x: Type, u: Type, *indices: Type, **params: Any) -> Any:
+    """Join halves in float32; whatever else runs as it is."""
+
+    def compose(v: Any, w: Any, *where: Any) -> list[Any]:
+        convert = REGISTRY["convert"].bind
+        if not widens(x.dtype, params["combine"]):
+            return [_scatter_loops.bind(v, w, *where, **params)]
+        wide = [convert(a, dtype=dtypes.float32) for a in (v, w)]
+        out = _scatter_loops.bind(*wide, *where, **params)
+        return [convert(out, dtype=x.dtype)]
+
+    return capture(compose, [x, u, *indices]).graph
+
+
+_scatter, _scatter_loops = (
+    Primitive(
+        name=name,
+        family="indexing",
+        infer=_infer,
+        lower=lower,
+        reference=_reference,
+        jvp=_jvp,
+        transpose=_transpose,
+        batch=_batch,
+        samples=Samples(types, _cases, 4),
+        document="Write or join elements at computed places.",
+    )
+    for name, lower, types in (
+        ("scatter", Expand(_expand), dtypes.ALL),
+        ("scatter_loops", Accumulating(_nest), _WIDE),
+    )
 )
 
 
@@ -349,9 +382,16 @@ def _spread_infer(
     place: int,
     mode: str,
 ) -> Type:
-    out = Type(updates.dtype, shape)
-    settings = {"axes": axes, "place": place, "combine": "add", "mode": mode}
-    return _infer(out, updates, *indices, **settings, unique=False)
+    return _infer(
+        Type(updates.dtype, shape),
+        updates,
+        *indices,
+        axes=axes,
+        place=place,
+        combine="add",
+        mode=mode,
+        unique=False,
+    )
 
 
 def _spread_reference(
@@ -395,17 +435,34 @@ def _spread_cases(dtype: DType, rng: np.random.Generator) -> Iterator[Case]:
         yield (draw(rng, dtype, shape), *indices), settings
 
 
-_spread: Primitive = Primitive(
-    name="spread",
-    family="indexing",
-    infer=_spread_infer,
-    lower=Accumulating(_spread_nest),
-    reference=_spread_reference,
-    jvp=_spread_jvp,
-    transpose=_spread_transpose,
-    batch=_spread_batch,
-    samples=Samples(dtypes.ALL, _spread_cases, 4),
-    document="Add elements at computed places of an array of zeros.",
+def _spread_expand(u: Type, *indices: Type, **params: Any) -> Any:
+    def compose(w: Any, *where: Any) -> list[Any]:
+        convert = REGISTRY["convert"].bind
+        if not widens(u.dtype, "add"):
+            return [_spread_loops.bind(w, *where, **params)]
+        wide = convert(w, dtype=dtypes.float32)
+        return [convert(_spread_loops.bind(wide, *where, **params), dtype=u.dtype)]
+
+    return capture(compose, [u, *indices]).graph
+
+
+_spread, _spread_loops = (
+    Primitive(
+        name=name,
+        family="indexing",
+        infer=_spread_infer,
+        lower=lower,
+        reference=_spread_reference,
+        jvp=_spread_jvp,
+        transpose=_spread_transpose,
+        batch=_spread_batch,
+        samples=Samples(types, _spread_cases, 4),
+        document="Add elements at computed places of an array of zeros.",
+    )
+    for name, lower, types in (
+        ("spread", Expand(_spread_expand), dtypes.ALL),
+        ("spread_loops", Accumulating(_spread_nest), _WIDE),
+    )
 )
 
 

@@ -160,6 +160,7 @@ def _join(body: Body, combine: str, dtype: DType, value: str, target: Index) -> 
         if dtypes.is_bool(dtype):
             op = "or" if combine in ("add", "max") else "and"
         if dtype in dtypes.HALVES:
+            # Only min and max come here: exact in float32.
             wide = dtypes.float32
             a = body.let(wide, "cast", before)
             b = body.let(wide, "cast", value)

@@ -6,6 +6,8 @@ lowering can fuse.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from rxcore.ir.graph import Equation, Graph, Value
 from rxcore.ir.primitive import REGISTRY
 from rxcore.ir.types import Type
@@ -30,12 +32,14 @@ def split_slices(graph: Graph) -> Graph:
     dropped: set[int] = set()
     for (value, axis), found in parts.items():
         found.sort(key=lambda p: p[:2])
-        disjoint = all(a[1] <= b[0] for a, b in zip(found, found[1:], strict=False))
+        disjoint = all(a[1] <= b[0] for a, b in pairwise(found))
         if len(found) < 2 or not disjoint or value in taken:
             continue
         taken.add(value)
         dropped.update(id(e) for _, _, e in found)
-        earliest = next(e for e in graph.equations if id(e) in {id(p[2]) for p in found})
+        earliest = next(
+            e for e in graph.equations if id(e) in {id(p[2]) for p in found}
+        )
         first[id(earliest)] = _split(value, axis, found)
     if not taken:
         return graph

@@ -9,7 +9,8 @@ from attrs import frozen
 
 from rxcore.base import dtypes, tree
 from rxcore.ops.convert import convert
-from rxcore.ops.mathematics import expm1, sqrt
+from rxcore.ops.mathematics import expm1, rsqrt, sqrt
+from rxcore.ops.power import square
 from rxcore.optim.optimizer import (
     LearningRate,
     Optimizer,
@@ -149,12 +150,12 @@ def _adam(
 
         def move(g: Any, p: Any, m: Any, v: Any) -> tuple[Any, Any, Any]:
             m = b1 * m + (1 - b1) * g
-            v = b2 * v + (1 - b2) * g * g
-            scale = m / _unbiased(b1, count, p.dtype)
-            step = scale / (sqrt(v / _unbiased(b2, count, p.dtype)) + eps)
-            if weight_decay:
-                step = step + weight_decay * p
-            return p - rate * step, m, v
+            v = b2 * v + (1 - b2) * square(g)
+            # The divisions by numbers that all elements share are made once.
+            pace = rate / _unbiased(b1, count, p.dtype)
+            spread = rsqrt(_unbiased(b2, count, p.dtype))
+            kept = (1 - rate * weight_decay) * p if weight_decay else p
+            return kept - pace * m / (sqrt(v) * spread + eps), m, v
 
         moments = (state.mean, state.square)
         moved, mean, square = map_leaves(move, grads, params, moments, call)
@@ -166,6 +167,6 @@ def _adam(
 def _unbiased(decay: float, count: Any, dtype: Any) -> Any:
     """Return 1 - decay**count without the loss of digits of a difference near 0."""
     if not decay:
-        return 1
+        return 1.0
     wide = dtypes.float32 if dtype in dtypes.HALVES else dtype
     return -expm1(convert(count, wide) * math.log(decay))

@@ -244,6 +244,4 @@ def bits(key: Any, shape: Any = (), dtype: Any = None) -> Any:
         raise errors.DTypeError(
             f"random.bits: dtype {found.name} is not uint8, uint16, uint32 or uint64"
         )
-    return random_bits(
-        checked(key, "bits"), sizes(shape, "bits"), found.itemsize * 8
-    )
+    return random_bits(checked(key, "bits"), sizes(shape, "bits"), found.itemsize * 8)

@@ -95,9 +95,7 @@ def _narrowed(x: Any, dtype: DType) -> Any:
     return convert(_clipped(x, int(low), int(high)), dtype)
 
 
-def _drawn(
-    key: Any, shape: tuple[int, ...], low: Any, high: Any, dtype: DType
-) -> Any:
+def _drawn(key: Any, shape: tuple[int, ...], low: Any, high: Any, dtype: DType) -> Any:
     width = dtype.itemsize * 8
     word = _UNSIGNED[dtype.itemsize]
     end = min(int(np.iinfo(dtype).max), int(np.iinfo(high.dtype).max))
@@ -229,9 +227,7 @@ def choice(
     return maps.reshape(chosen, (*ends[0], *target, *ends[1]))
 
 
-def _places(
-    key: Any, shape: tuple[int, ...], total: int, replace: bool, p: Any
-) -> Any:
+def _places(key: Any, shape: tuple[int, ...], total: int, replace: bool, p: Any) -> Any:
     if p is None:
         return randint(key, shape, 0, total)
     chances = as_numeric(p, "choice")

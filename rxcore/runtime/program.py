@@ -33,7 +33,7 @@ from rxcore.runtime.places import (
     Place,
     plan_arena,
 )
-from rxcore_kernels import builder, engine, host
+from rxcore_kernels import builder, engine, host, workers
 from rxcore_kernels.source import Source
 
 __all__ = ["Program", "compile_graph", "run_graph", "run_primitive"]
@@ -226,6 +226,16 @@ def _entry(row: Row, addresses: dict[Source, int]) -> engine.Entry:
     address = addresses[kernel] if isinstance(kernel, Source) else kernel
     return engine.Entry(address, row.words, row.lo, row.hi, row.chunk, row.chained)
 
+
+def _follow(settings: config.Settings) -> None:
+    """Give the thread pool the number of threads that the settings ask for."""
+    if settings.num_threads != _threads[0]:
+        _threads[0] = settings.num_threads
+        workers.set_count(settings.num_threads)
+
+
+_threads: list[int | None] = [None]
+config.observers.append(_follow)
 
 _programs: dict[Any, Program] = {}
 _lock = threading.Lock()

@@ -304,9 +304,7 @@ class Maker:
             k = self.value(lambda t: t.dtype == dtypes.float64)
             return self.smooth_unary(self.one_of(_SMOOTH_ONE), k)
         k = self.value()
-        p = self.one_of(
-            [p for p in _ONE if self.types[k].dtype in p.samples.dtypes]
-        )
+        p = self.one_of([p for p in _ONE if self.types[k].dtype in p.samples.dtypes])
         bits = p.name in ("not", "population_count")
         self.add(f"{p}({{0}})", p, [k], _limit if bits else self.bounds[k] + 1)
         return None

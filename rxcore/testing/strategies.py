@@ -36,7 +36,11 @@ _ORDER = (
 
 
 def dtypes(
-    *, bools: bool = True, integers: bool = True, floats: bool = True, complex: bool = False
+    *,
+    bools: bool = True,
+    integers: bool = True,
+    floats: bool = True,
+    complex: bool = False,
 ) -> st.SearchStrategy[DType]:
     """Draw a dtype that rxcore computes with.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rxcore.base import dtypes, errors, tree
+from rxcore.base.frames import hides_frames
 from rxcore.ir.primitive import REGISTRY, NoRule, Opaque, Primitive
 from rxcore.ir.types import Type
 from rxcore.ops.convert import convert
@@ -55,6 +56,7 @@ def vmap(
         Array([3., 7.], dtype=float32)
     """
 
+    @hides_frames
     @functools.wraps(function)
     def mapped(*args: Any, **kwargs: Any) -> Any:
         if isinstance(in_axes, list | tuple) and len(in_axes) != len(args):
@@ -91,7 +93,7 @@ def _axis(axis: int | None, x: Any) -> int | None:
         raise errors.ShapeError(
             f"vmap: in_axes {axis} is out of range for an argument of shape {x.shape}"
         )
-    return axis % x.ndim
+    return int(axis % x.ndim)
 
 
 def _size(flat: list[Any], axes: list[int | None], given: int | None) -> int:
@@ -107,7 +109,7 @@ def _size(flat: list[Any], axes: list[int | None], given: int | None) -> int:
     if len(sizes) > 1:
         shown = ", ".join(f"{n} (shape {s})" for n, s in sizes.items())
         raise errors.ShapeError(f"vmap: mapped axes differ in length: {shown}")
-    return next(iter(sizes))
+    return int(next(iter(sizes)))
 
 
 def _placed(whole: Any, axis: int | None, target: int | None, size: int) -> Any:

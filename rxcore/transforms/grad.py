@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rxcore.base import dtypes, errors, tree
+from rxcore.base.frames import hides_frames
 from rxcore.ir.primitive import REGISTRY
 from rxcore.ops import shape as maps
 from rxcore.ops.convert import convert
@@ -89,6 +90,7 @@ def value_and_grad(
         (Array(5., dtype=float32), Array([2., 4.], dtype=float32))
     """
 
+    @hides_frames
     @functools.wraps(function)
     def differentiate(*args: Any, **kwargs: Any) -> Any:
         call = "grad"
@@ -225,6 +227,7 @@ def grad(
     return gradient
 
 
+@hides_frames
 def vjp(function: Function, *primals: Any, has_aux: bool = False) -> Any:
     """Return a function's value and the function that pulls cotangents back.
 
@@ -284,6 +287,7 @@ def _cotangents(ct: Any, inner: Flattened, outs: Sequence[Any]) -> list[Any]:
     return cts
 
 
+@hides_frames
 def jvp(
     function: Function,
     primals: Sequence[Any],
@@ -350,6 +354,7 @@ def _directions(
     return flat, made, treedef
 
 
+@hides_frames
 def linearize(function: Function, *primals: Any) -> tuple[Any, Function]:
     """Return a function's value and its derivative there as a linear function.
 
@@ -415,6 +420,7 @@ def jacfwd(
                [0., 4.]], dtype=float32)
     """
 
+    @hides_frames
     @functools.wraps(function)
     def jacobian(*args: Any, **kwargs: Any) -> Any:
         numbers = _argnums(argnums, len(args), "jacfwd")
@@ -491,6 +497,7 @@ def jacrev(
         Array([2., 4.], dtype=float32)
     """
 
+    @hides_frames
     @functools.wraps(function)
     def jacobian(*args: Any, **kwargs: Any) -> Any:
         numbers = _argnums(argnums, len(args), "jacrev")

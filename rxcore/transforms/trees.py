@@ -9,11 +9,11 @@ from rxcore.base import dtypes, errors, tree
 from rxcore.base.tree import all_ as all
 from rxcore.base.tree import flatten, leaves, register, structure, unflatten
 from rxcore.base.tree import map_ as map
+from rxcore.ir.types import Type
 from rxcore.ops.convert import convert
 from rxcore.ops.families import zeros
 from rxcore.ops.join import concatenate
 from rxcore.ops.shape import reshape, slice_
-from rxcore.ir.types import Type
 from rxcore.trace.bind import as_numeric
 from rxcore.transforms.arguments import numeric_leaves
 
