@@ -212,6 +212,15 @@ __all__ = [
 
 __version__ = "0.1.0"
 _LAZY = ("nn", "numpy", "optim", "random", "testing")
+# Methods and properties of arrays: functions of the NumPy face, loaded on first use.
+_METHODS = (
+    *("all", "any", "argmax", "argmin", "argsort", "astype", "clip", "conj"),
+    *("conjugate", "copy", "cumprod", "cumsum", "diagonal", "dot", "flatten", "max"),
+    *("mean", "min", "nonzero", "prod", "ravel", "repeat", "reshape", "round"),
+    *("searchsorted", "sort", "squeeze", "std", "sum", "swapaxes", "take", "trace"),
+    *("transpose", "var"),
+)
+_delegate(_METHODS, "rxcore.numpy.methods", properties=("T", "imag", "mT", "real"))
 
 
 def __getattr__(name: str) -> Any:

@@ -293,9 +293,7 @@ def columns_source(s: Scan) -> Source:
     return Source(w.text, symbol)
 
 
-def _lanes_of(
-    w: Writer, s: Scan, count: Value
-) -> Iterator[tuple[Value, Value | None]]:
+def _lanes_of(w: Writer, s: Scan, count: Value) -> Iterator[tuple[Value, Value | None]]:
     """Yield the place of each vector of `count` columns: a loop, then the rest."""
     with w.loop(0, count // s.lanes) as i:
         yield i * s.lanes, None

@@ -13,7 +13,6 @@ from rxcore_kernels.sort_text import (
     BLOCK,
     count_source,
     high_source,
-    keys_source,
     pack_source,
     part_source,
     repack_source,
@@ -166,7 +165,7 @@ def plan_sort(
 
         out = np.sort(x, axis=-1)
 
-    NaN comes last. The order of -0.0 and 0.0 among each other is not defined.
+    NaN comes last and loses its payload; -0.0 comes before 0.0.
 
     Args:
         dtype: NumPy's name of a real dtype, "bool", or "bfloat16".
@@ -192,18 +191,19 @@ def plan_sort(
     made = begin_steps("plan_sort", dtype, rows, n, features)
     if rows * n == 0:
         return made.plan
-    if KINDS[dtype].width > 8 and dtype not in ("float16", "bfloat16"):
-        made.sort(Items(dtype, "plain", False, made.lanes(KINDS[dtype].width)), In(0), Out(0))
+    kind = KINDS[dtype]
+    items = Items(dtype, "plain", False, made.lanes(kind.width))
+    if kind.width > 8 and not kind.infinity:
+        made.sort(items, In(0), Out(0))
         return made.plan
-    # NumPy sorts 16-bit integers by vectors, but neither bytes nor halves.
-    wide = KINDS[dtype].width == 16
-    keys: Word = Out(0) if wide else made.memory(rows * n * 2)
+    # Floats sort as integers: NumPy's own sort of floats may change a zero's sign. And
+    # it sorts 16-bit integers by vectors, but not bytes.
+    items = Items(dtype, "key", False, made.lanes(max(16, kind.width)))
+    keys: Word = Out(0) if kind.width > 8 else made.memory(rows * n * 2)
+    made.sort(items, In(0), keys)
     chunk = BLOCK if rows * n > BLOCK else 0
-    lanes = made.lanes(16)
-    read, write = keys_source(dtype, lanes), unkey_source(dtype, lanes)
-    made.steps.append(Step(read, (In(0), keys), 0, rows * n, chunk))
-    made.sort(Items("uint16", "plain", False, lanes), keys, keys)
-    made.steps.append(Step(write, (keys, Out(0)), 0, rows * n, chunk))
+    step = Step(unkey_source(items), (keys, Out(0)), 0, rows * n, chunk)
+    made.steps.append(step)
     return made.plan
 
 

@@ -13,8 +13,6 @@ import numpy as np
 from attrs import frozen
 
 from rxcore_kernels.text import (
-    F32,
-    F64,
     I8,
     I16,
     I32,
@@ -24,7 +22,7 @@ from rxcore_kernels.text import (
     Writer,
 )
 
-__all__ = ["KINDS", "Items", "Kind", "key_bits", "plain_type"]
+__all__ = ["KINDS", "Items", "Kind", "key_bits", "keys"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -105,18 +103,14 @@ def keys(dtype: str, values: Array) -> Array:
     return np.where(size > unsigned.type(kind.infinity), ~unsigned.type(0), ordered)
 
 
-def plain_type(dtype: str) -> Type:
-    """Return the type in which elements of a dtype compare."""
-    return {"float32": F32, "float64": F64}.get(dtype, KINDS[dtype].bits)
-
-
 @frozen
 class Items:
     """What is sorted.
 
     Args:
         dtype: NumPy's name of the dtype of the elements.
-        form: "plain": the elements. "small": key and index in 32 bits. "wide": key and
+        form: "plain": the elements, which are integers. "key": keys, in 16 bits at
+            least, -0.0 before 0.0. "small": key and index in 32 bits. "wide": key and
             index in 64. "low": the low half of a 64-bit key, and the index.
         descending: whether the largest key comes first.
         lanes: elements of a vector.
@@ -134,12 +128,14 @@ class Items:
         """The dtype that is sorted."""
         if self.form == "plain":
             return self.dtype
+        if self.form == "key":
+            return f"uint{max(16, KINDS[self.dtype].width)}"
         return "uint32" if self.form == "small" else "uint64"
 
     @property
     def element(self) -> Type:
         """The type of an item."""
-        return plain_type(self.sorted_dtype)
+        return KINDS[self.sorted_dtype].bits
 
     @property
     def vector(self) -> Type:
@@ -158,15 +154,14 @@ class Items:
         return f"{self.form}_{self.dtype}x{self.lanes}{way}"
 
     def less(self, a: Value, b: Value) -> Value:
-        """Compare items (NaN, which comes last, is less than nothing)."""
-        if self.element.floating:
-            return a < b
+        """Compare items."""
         signed = KINDS[self.sorted_dtype].signed
         return a.writer.compare("slt" if signed else "ult", a, b)
 
     def keys_of(self, element: Value) -> Value:
         """Return the keys of a vector of elements, in the order asked for."""
-        key = key_bits(element.writer, self.dtype, element)
+        merge = self.form != "key"
+        key = key_bits(element.writer, self.dtype, element, merge=merge)
         return ~key if self.descending else key
 
     def load(
@@ -186,6 +181,8 @@ class Items:
             return w.load(self.vector, x, row + at, mask=mask)
         bits = KINDS[self.dtype].bits.by(self.lanes)
         key = self.keys_of(w.load(bits, x, row + at, mask=mask))
+        if self.form == "key":
+            return self._cast("zext", key, self.element)
         if self.form == "small":
             index = w.broadcast(w.cast("trunc", at, I32), self.lanes)
             index = index + w.lanes(I32.by(self.lanes))
@@ -216,6 +213,8 @@ class Items:
             return found
         key = keys(self.dtype, found)
         key = ~key if self.descending else key
+        if self.form == "key":
+            return key.astype(self.sorted_dtype)
         if self.form == "small":
             return key.astype(np.uint32) << np.uint32(self.shift) | places.astype("u4")
         return key.astype(np.uint64) << np.uint64(32) | places.astype(np.uint64)

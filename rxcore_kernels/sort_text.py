@@ -9,9 +9,9 @@ import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rxcore_kernels.sort_items import KINDS, Items, key_bits
+from rxcore_kernels.sort_items import KINDS, Items
 from rxcore_kernels.source import Source
-from rxcore_kernels.text import I1, I16, I32, I64, Slot, Type, Value, Writer, kernel
+from rxcore_kernels.text import I1, I32, I64, Slot, Type, Value, Writer, kernel
 
 __all__ = [
     "BLOCK",
@@ -21,7 +21,6 @@ __all__ = [
     "each_block",
     "each_vector",
     "high_source",
-    "keys_source",
     "pack_source",
     "part_source",
     "repack_source",
@@ -243,44 +242,27 @@ def repack_source(lanes: int) -> Source:
 
 
 @functools.cache
-def keys_source(dtype: str, lanes: int) -> Source:
-    """Print the step that writes 16-bit keys of small elements.
+def unkey_source(items: Items) -> Source:
+    """Print the step from keys back to elements.
 
-    Words: x, out. Units: elements.
+    Words: keys, out (may be the same). Units: elements.
     """
-    symbol = f"sort_keys_{dtype}x{lanes}"
-    bits = KINDS[dtype].bits.by(lanes)
-    with writing(symbol) as w:
-        x, out = w.address(0), w.address(1)
-        for at, mask in each_vector(w, lanes, w.lo, w.hi):
-            key = key_bits(w, dtype, w.load(bits, x, at, mask=mask), merge=False)
-            if bits.element != I16:
-                key = w.cast("zext", key, I16.by(lanes))
-            w.store(key, out, at, mask=mask)
-    return Source(w.text, symbol)
-
-
-@functools.cache
-def unkey_source(dtype: str, lanes: int) -> Source:
-    """Print the step from 16-bit keys back to elements.
-
-    Words: keys, out. Units: elements.
-    """
-    symbol = f"sort_unkey_{dtype}x{lanes}"
-    kind = KINDS[dtype]
+    symbol = f"sort_unkey_{items.name}"
+    kind, lanes = KINDS[items.dtype], items.lanes
     bits = kind.bits.by(lanes)
     with writing(symbol) as w:
         keys, out = w.address(0), w.address(1)
         for at, mask in each_vector(w, lanes, w.lo, w.hi):
-            key = w.load(I16.by(lanes), keys, at, mask=mask)
-            if bits.element != I16:
+            key = w.load(items.vector, keys, at, mask=mask)
+            if bits != items.vector:
                 key = w.cast("trunc", key, bits)
+            value = key ^ kind.sign if kind.signed else key
             if kind.infinity:
                 flip = ~(key >> (kind.width - 1)) | kind.sign
                 # The key of NaN becomes the quiet NaN without a sign.
-                quiet = w.value(bits, kind.infinity | (kind.infinity & -kind.infinity) >> 1)
+                quiet = w.value(
+                    bits, kind.infinity | (kind.infinity & -kind.infinity) >> 1
+                )
                 value = w.select(key.equals(-1), quiet, key ^ flip)
-            else:
-                value = key ^ kind.sign if kind.signed else key
             w.store(value, out, at, mask=mask)
     return Source(w.text, symbol)

@@ -38,9 +38,18 @@ def delinearize(
     (Index(constant=0, terms=(('i', 1),)), Index(constant=0, terms=()), \
 Index(constant=0, terms=(('j', 1),)))
     """
+    if any(n not in extents for n, _ in flat.terms):
+        return None
+    # A loop that runs backwards is one that runs forwards, seen from its other end.
+    backward = {n for n, c in flat.terms if c < 0}
+    if backward:
+        found = delinearize(_mirrored(flat, backward, extents), shape, extents)
+        if found is None:
+            return None
+        return tuple(_mirrored(part, backward, extents) for part in found)
     parts: list[Index] = []
     rest = flat
-    if rest.constant < 0 or any(c < 0 or n not in extents for n, c in rest.terms):
+    if rest.constant < 0:
         return None
     for size, stride in zip(shape, strides_of(shape), strict=True):
         if size == 1:
@@ -58,3 +67,14 @@ Index(constant=0, terms=(('j', 1),)))
         parts.append(part)
         rest = rest + part * -stride
     return tuple(parts) if rest == Index() else None
+
+
+def _mirrored(index: Index, names: set[str], extents: Mapping[str, int]) -> Index:
+    """Return an index in which some loops count from their other end."""
+    constant = index.constant
+    terms = []
+    for n, c in index.terms:
+        if n in names:
+            constant += c * (extents[n] - 1)
+        terms.append((n, -c if n in names else c))
+    return Index(constant, tuple(terms))

@@ -114,6 +114,7 @@ class Rows(Group):
         self.shape = shape
         self.axes = tuple(axes)
         self.kept = [i for i in range(len(shape)) if i not in self.axes]
+        self.kept_shape = tuple(shape[i] for i in self.kept)
         self.reductions = {e.outputs[0]: e for e in body.equations if is_reduction(e)}
         self.stage = self._stages()
         # Results that are stored piece by piece over the pieces' shape.
@@ -121,8 +122,8 @@ class Rows(Group):
             v: axis
             for v in self.outs
             if (axis := joined_axis(self.producers.get(v))) is not None
-            and self.producers[v].inputs[0].type.shape == shape
-            and v.type.shape != shape
+            and self.producers[v].inputs[0].type.shape in (shape, self.kept_shape)
+            and v.type.shape not in (shape, self.kept_shape)
         }
         self.results: dict[Value, Term] = {}
         self.stashed: dict[Value, tuple[int, str]] = {}
@@ -167,12 +168,12 @@ class Rows(Group):
             kept = tuple(row[i] for i in self.kept)
             for v in self.outs:
                 if not self._is_full(v):
-                    self.store(v, kept, self.puller.pull(v, kept))
+                    self._put(v, kept)
         return self.finish("rows", {n for _, n in self.stashed.values()})
 
     def _is_full(self, v: Value) -> bool:
         if v in self.joined:
-            return True
+            return self.producers[v].inputs[0].type.shape == self.shape
         return v not in self.reductions and v.type.shape == self.shape
 
     def _store_all(self, names: dict[int, Index]) -> None:

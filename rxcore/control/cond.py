@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import combinations
 from typing import Any
 
 from rxcore.base import dtypes, errors, tree
@@ -21,7 +22,7 @@ from rxcore.transforms.graphs import LinearizedGraph, linearized
 from rxcore.transforms.jvp import instantiate
 from rxcore.transforms.linearize import tangent_type
 from rxcore.transforms.transpose import transpose_graph
-from rxcore.transforms.vmap import place_axis, vmap_flat
+from rxcore.transforms.vmap import axis_name, place_axis, vmap_flat
 
 __all__ = ["cond", "switch"]
 
@@ -184,7 +185,9 @@ def _batch(args: Any, dims: Any, *, branches: tuple[Graph, ...]) -> Any:
     found: list[list[int | None]] = []
 
     def lanes(branch: Graph) -> Callable[..., tuple[list[Any], list[int | None]]]:
-        return lambda *xs: vmap_flat(lambda *a: apply(branch, a), xs, axes, size)
+        return lambda *xs: vmap_flat(
+            lambda *a: apply(branch, a), xs, axes, size, axis_name()
+        )
 
     runs = [lanes(b) for b in branches]
     for run in runs:
@@ -224,7 +227,7 @@ def _select_lanes(
     for k in range(last, -1, -1):
         branch = branches[k]
         wholes, found = vmap_flat(
-            lambda *a, b=branch: apply(b, a), operands, axes, size
+            lambda *a, b=branch: apply(b, a), operands, axes, size, axis_name()
         )
         mine = [place_axis(w, a, 0, size) for w, a in zip(wholes, found, strict=True)]
         if k == last:
@@ -269,24 +272,29 @@ def _checked(call: str, names: Sequence[str], bodies: list[Body]) -> list[Body]:
     wanted: list[Type] = []
     for k, path in enumerate(where):
         types = [b.graph.out_types[k] for b in bodies]
-        strong = next((t for t in types if not t.weak), types[0])
-        dtype, _ = dtypes.promote(*((t.dtype, t.weak) for t in types))
-        common = Type(dtype, strong.shape, all(t.weak for t in types))
-        for name, t in zip(names, types, strict=True):
-            if t.shape != common.shape or (t.dtype != dtype and not t.weak):
-                kind = (
-                    errors.ShapeError
-                    if t.shape != types[0].shape
-                    else errors.DTypeError
-                )
-                raise kind(
-                    f"{call}: branches differ in the result's leaf{place(path)}:"
-                    f" {names[0]} returns {types[0]}, {name} returns"
-                    f" {t if t is not types[0] else types[1]};"
-                    " make them equal (.astype, reshape)"
-                )
+        clash = _clash(types)
+        if clash is not None:
+            i, j = clash
+            differ = types[i].shape != types[j].shape
+            raise (errors.ShapeError if differ else errors.DTypeError)(
+                f"{call}: branches differ in the result's leaf{place(path)}:"
+                f" {names[i]} returns {types[i]}, {names[j]} returns {types[j]};"
+                " make them equal (.astype, reshape)"
+            )
+        dtype, weak = dtypes.promote(*((t.dtype, t.weak) for t in types))
+        common = Type(dtype, types[0].shape, weak)
         wanted.append(common)
     return [_converted(b, wanted) for b in bodies]
+
+
+def _clash(types: Sequence[Type]) -> tuple[int, int] | None:
+    """Return two branches whose result Types have nothing in common."""
+    for (i, a), (j, b) in combinations(enumerate(types), 2):
+        common, _ = dtypes.promote((a.dtype, a.weak), (b.dtype, b.weak))
+        fits = all(t.weak or t.dtype == common for t in (a, b))
+        if a.shape != b.shape or not fits:
+            return i, j
+    return None
 
 
 def _converted(body: Body, wanted: Sequence[Type]) -> Body:

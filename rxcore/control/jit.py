@@ -23,6 +23,7 @@ from rxcore.trace.capture import apply, capture
 from rxcore.trace.tracer import Tracer
 from rxcore.transforms.arguments import Flattened, numeric_leaves
 from rxcore.transforms.graphs import batched, linearized, transposed
+from rxcore.transforms.vmap import talks_across
 from rxcore_kernels import engine
 
 __all__ = ["call", "inspect", "jit"]
@@ -89,6 +90,7 @@ class Entry:
     constants: tuple[Any, ...]
     flattened: Flattened
     name: str
+    collective: bool
     program: Program | None = None
 
     def compiled(self) -> Program:
@@ -289,7 +291,8 @@ class _Jitted:
 
         flattened = Flattened(whole, treedef, f"jit({self.name})")
         made = capture(flattened, types, f"rx.jit({self.name})")
-        return Entry(made.graph, made.constants, flattened, self.name)
+        collective = talks_across(made.graph)
+        return Entry(made.graph, made.constants, flattened, self.name, collective)
 
     @hides_frames
     def slow(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -298,7 +301,7 @@ class _Jitted:
             return self.function(*args, **kwargs)
         entry, leaves = self.entry(args, kwargs, False)
         operands = [*leaves, *entry.constants]
-        if any(isinstance(x, Tracer) for x in operands):
+        if entry.collective or any(isinstance(x, Tracer) for x in operands):
             outs = call.bind(*operands, graph=entry.graph, name=self.name)
             return entry.flattened.result(outs)
         program = entry.compiled()

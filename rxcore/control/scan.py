@@ -20,6 +20,7 @@ from rxcore.control.bodies import (
 )
 from rxcore.control.hoist import Loop, hoist
 from rxcore.control.residuals import choose
+from rxcore.control.widen import widen
 from rxcore.ir.graph import Graph, Value
 from rxcore.ir.primitive import REGISTRY, Iterates, NoRule, Primitive
 from rxcore.ir.types import Type
@@ -33,7 +34,7 @@ from rxcore.transforms.graphs import LinearizedGraph, batched, linearized
 from rxcore.transforms.jvp import instantiate, jvp_flat
 from rxcore.transforms.linearize import Partial, tangent_type
 from rxcore.transforms.transpose import transpose_graph
-from rxcore.transforms.vmap import place_axis, vmap_flat
+from rxcore.transforms.vmap import axis_name, place_axis, vmap_flat
 
 __all__ = ["scan"]
 
@@ -86,11 +87,46 @@ def _jvp(primals: Any, tangents: Any, **p: Any) -> Any:
     moving = made.moving[count:]
     # While a derivative is recorded, its part must be a scan of its own.
     if isinstance(current(), Partial):
+        if any(
+            flag and not x.ndim
+            for flag, x in zip(moved, _parts(primals, p)[1], strict=True)
+        ):
+            wide = _widened(primals, moved, p)
+            if wide is not None:
+                outs, found = jvp_flat(wide, primals, tangents)
+                return tuple(outs), tuple(found)
         outs, found = _split(made, primals, dots, flags, p)
     else:
         outs, found = _joint(graph, moving, primals, dots, flags, p)
     rest = iter(found)
     return tuple(outs), tuple(next(rest) if m else None for m in (*moved, *moving))
+
+
+def _widened(
+    primals: Sequence[Any], moved: Flags, p: dict[str, Any]
+) -> Callable[..., list[Any]] | None:
+    """Return a lane scan as a function that carries a scalar in every lane."""
+    loop = Loop(p["graph"], *_parts(primals, p), *_tail(p))
+    if not loop.is_lane(_scan):
+        return None
+    made = widen(p["graph"], p["constants"], p["carries"], moved)
+    if made is None:
+        return None
+
+    def run(*args: Any) -> list[Any]:
+        constants, carries, steps = _parts(args, p)
+        inputs = made.captured.graph.inputs
+        cut, end = p["constants"], len(args)
+        body = Graph(
+            (*inputs[:cut], *inputs[end:], *inputs[cut:end]),
+            made.captured.graph.outputs,
+            made.captured.graph.equations,
+        )
+        fixed = (*constants, *made.captured.constants)
+        start = tuple(made.start(carries))
+        return made.finish(bind_loop(Loop(body, fixed, start, steps, *_tail(p))))
+
+    return run
 
 
 def _joint(
@@ -356,7 +392,9 @@ def _batch(args: Any, dims: Any, **p: Any) -> Any:
 
     def run(*lanes: Any) -> list[Any]:
         axes = (*fixed, *moved, *stepping)
-        wholes, found = vmap_flat(lambda *a: apply(graph, a), lanes, axes, size)
+        wholes, found = vmap_flat(
+            lambda *a: apply(graph, a), lanes, axes, size, axis_name()
+        )
         wanted = (*moved, *(None if d is None else 0 for d in found[count:]))
         return [
             w if t is None else place_axis(w, a, 0, size)

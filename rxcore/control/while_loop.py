@@ -18,7 +18,7 @@ from rxcore.transforms.arguments import numeric_leaves
 from rxcore.transforms.graphs import batched, linearized
 from rxcore.transforms.jvp import instantiate, jvp_flat
 from rxcore.transforms.linearize import Partial
-from rxcore.transforms.vmap import place_axis, vmap_flat
+from rxcore.transforms.vmap import axis_name, place_axis, vmap_flat
 
 __all__ = ["while_loop"]
 
@@ -144,7 +144,9 @@ def _batch(args: Any, dims: Any, **p: Any) -> Any:
     cut = len(asked)
 
     def lanes(graph: Graph, given: Sequence[Any], axes: Any, wanted: Any) -> list[Any]:
-        wholes, found = vmap_flat(lambda *a: apply(graph, a), given, axes, size)
+        wholes, found = vmap_flat(
+            lambda *a: apply(graph, a), given, axes, size, axis_name()
+        )
         return [
             w if t is None else place_axis(w, a, 0, size)
             for w, a, t in zip(wholes, found, wanted, strict=True)

@@ -91,16 +91,23 @@ def _operates(other: Any) -> bool:
     )
 
 
-def delegate(names: tuple[str, ...], module: str) -> None:
+def delegate(
+    methods: tuple[str, ...], module: str, properties: tuple[str, ...] = ()
+) -> None:
     """Make methods of arrays out of a higher module's functions, found on first use."""
-    for name in names:
+    for name in methods:
         setattr(Numeric, name, _late(name, module))
+    for name in properties:
+        setattr(Numeric, name, property(_late(name, module)))
 
 
 def _late(name: str, module: str) -> Callable[..., Any]:
+    found: list[Callable[..., Any]] = []
+
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        function = getattr(importlib.import_module(module), name)
-        return function(self, *args, **kwargs)
+        if not found:
+            found.append(getattr(importlib.import_module(module), name))
+        return found[0](self, *args, **kwargs)
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"Return `{module.rpartition('.')[2]}.{name}` of this array."

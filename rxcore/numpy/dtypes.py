@@ -198,7 +198,8 @@ def finfo(dtype: Any) -> Any:
         raise errors.DTypeError(
             f"finfo: dtype {found.name} is not floating; iinfo is for integers"
         )
-    return ml_dtypes.finfo(dtypes.real_part(found))
+    limits: Any = ml_dtypes.finfo
+    return limits(dtypes.real_part(found))
 
 
 def iinfo(dtype: Any) -> Any:

@@ -8,8 +8,8 @@ from typing import Any
 from rxcore.base import dtypes, errors
 from rxcore.base.dtypes import DType
 from rxcore.numpy import reductions
-from rxcore.numpy.elementwise import isclose
 from rxcore.numpy.inputs import as_bool, literal, numeric
+from rxcore.numpy.logic import isclose
 from rxcore.ops import complex_parts, mathematics
 from rxcore.ops import shape as maps
 from rxcore.ops.compare import and_, eq, is_nan, or_, select

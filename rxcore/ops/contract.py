@@ -8,12 +8,13 @@ k, and looks whether the strides make one matrix product: that is the op `produc
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from attrs import frozen
+from attrs import evolve, frozen
 
 from rxcore.base import dtypes, errors
 from rxcore.base.dtypes import DType
@@ -26,7 +27,7 @@ from rxcore.ops.families import Linear
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.trace.capture import capture
 from rxcore_kernels.matmul import plan_matmul
-from rxcore_kernels.plan import Plan
+from rxcore_kernels.plan import In, Out, Plan, Word
 
 __all__: list[str] = []
 
@@ -174,6 +175,9 @@ _PRODUCTS: tuple[tuple[tuple[int, ...], tuple[int, ...], str], ...] = (
     ((4,), (4,), "a,a->"),
     ((3, 4), (4,), "ab,b->a"),
     ((3, 4), (3,), "ab,a->b"),
+    ((2, 3, 4, 5), (2, 6, 4, 5), "bqhd,bkhd->bhqk"),
+    ((2, 4, 3, 6), (2, 6, 4, 5), "bhqk,bkhd->bqhd"),
+    ((2, 3, 4, 5), (2, 4, 3, 6), "bqhd,bhqk->bkhd"),
     ((3, 4), (3, 4), "ab,ab->a"),
     ((3, 4), (3, 4), "ab,ab->ab"),
     ((3,), (4,), "a,b->ba"),
@@ -205,6 +209,10 @@ class _Matrices:
     a: tuple[int, int, int]
     b: tuple[int, int, int]
     c: tuple[int, int]
+    in_order: bool = True
+    """Whether the rows of the products are the rows of the result, one by one."""
+    starts: tuple[tuple[int, int, int], ...] = ((0, 0, 0),)
+    """Where in x, y and the result each of several such products begins."""
 
 
 def _merged(labels: str, sizes: dict[str, int], strides: dict[str, int]) -> int | None:
@@ -229,12 +237,37 @@ def _merged(labels: str, sizes: dict[str, int], strides: dict[str, int]) -> int 
 def _matrices(
     x: Type, y: Type, *, x_labels: str, y_labels: str, out_labels: str
 ) -> _Matrices | None:
-    """Read the contraction as one batched matrix product in place, if it is one.
-
-    The result's labels must be a batch (of any kind), then some that only x has, then
-    some that only y has; each group must run with one stride through each operand.
-    """
+    """Read the contraction as one batched matrix product in place, if it is one."""
     sizes = _sizes(x, y, x_labels=x_labels, y_labels=y_labels, out_labels=out_labels)
+    shape = tuple(sizes[c] for c in out_labels)
+    strides = tuple(
+        dict(zip(labels, strides_of(lengths), strict=True))
+        for labels, lengths in (
+            (x_labels, x.shape),
+            (y_labels, y.shape),
+            (out_labels, shape),
+        )
+    )
+    groups = Groups.of(x_labels, y_labels, out_labels)
+    found = _by_place(x_labels, y_labels, out_labels, groups.k, sizes, strides)
+    return found or _by_role(groups, sizes, strides)
+
+
+_Strides = tuple[dict[str, int], ...]
+
+
+def _by_place(
+    x_labels: str,
+    y_labels: str,
+    out_labels: str,
+    k: str,
+    sizes: dict[str, int],
+    strides: _Strides,
+) -> _Matrices | None:
+    """Take the result for a batch (of any kind), then rows of x, then columns of y.
+
+    Each group must run with one stride through each operand.
+    """
     cut = len(out_labels)
     while cut and out_labels[cut - 1] not in x_labels:
         cut -= 1
@@ -242,16 +275,11 @@ def _matrices(
     while first and out_labels[first - 1] not in y_labels:
         first -= 1
     batch, m, n = out_labels[:first], out_labels[first:cut], out_labels[cut:]
-    k = Groups.of(x_labels, y_labels, out_labels).k
-    along_x = dict(zip(x_labels, strides_of(x.shape), strict=True))
-    along_y = dict(zip(y_labels, strides_of(y.shape), strict=True))
-    a = [_merged(part, sizes, along_x) for part in (batch, m, k)]
-    b = [_merged(part, sizes, along_y) for part in (batch, k, n)]
+    a = [_merged(part, sizes, strides[0]) for part in (batch, m, k)]
+    b = [_merged(part, sizes, strides[1]) for part in (batch, k, n)]
     if None in a or None in b:
         return None
-    s, rows, columns, depth = (
-        math.prod(sizes[c] for c in part) for part in (batch, m, n, k)
-    )
+    s, rows, columns, depth = (_extent(part, sizes) for part in (batch, m, n, k))
     return _Matrices(
         (s, rows, columns, depth),
         (a[0] or 0, a[1] or 0, a[2] or 0),
@@ -260,13 +288,90 @@ def _matrices(
     )
 
 
+def _extent(labels: Sequence[str], sizes: dict[str, int]) -> int:
+    return math.prod(sizes[c] for c in labels)
+
+
+MOST_PRODUCTS = 16
+"""Products that one op may make instead of copying its operands into order."""
+
+
+def _by_role(
+    groups: Groups, sizes: dict[str, int], strides: _Strides
+) -> _Matrices | None:
+    """Let the rows of the result lie apart, and leave part of the batch outside.
+
+    So attention reads (batch, place, head, feature) in place: one product for each
+    element of the batch, its heads inside.
+    """
+    x, y, out = strides
+    batch, m, n, k = groups.batch, groups.m, groups.n, groups.k
+    columns = _merged(n, sizes, out)
+    parts = [_merged(m, sizes, x), _merged(k, sizes, x), _merged(k, sizes, y)]
+    parts += [_merged(n, sizes, y), _merged(m, sizes, out)]
+    if (
+        None in parts
+        or columns not in (0, 1)
+        or (columns == 0 and _extent(n, sizes) > 1)
+    ):
+        return None
+    ways = [
+        outer
+        for count in range(len(batch) + 1)
+        for outer in itertools.combinations(batch, count)
+    ]
+    for outer in sorted(ways, key=lambda labels: _extent(labels, sizes)):
+        if _extent(outer, sizes) > MOST_PRODUCTS:
+            break
+        inner = "".join(c for c in batch if c not in outer)
+        steps = [_merged(inner, sizes, along) for along in strides]
+        if None in steps:
+            continue
+        starts = tuple(
+            tuple(
+                sum(i * along[c] for i, c in zip(place, outer, strict=True))
+                for along in strides
+            )
+            for place in itertools.product(*(range(sizes[c]) for c in outer))
+        )
+        a_row, a_step, b_step, b_column, c_row = (p or 0 for p in parts)
+        a, b, c = (step or 0 for step in steps)
+        extents = (_extent(part, sizes) for part in (inner, m, n, k))
+        return _Matrices(
+            tuple(extents),  # type: ignore[arg-type]
+            (a, a_row, a_step),
+            (b, b_step, b_column),
+            (c, c_row),
+            False,
+            starts,  # type: ignore[arg-type]
+        )
+    return None
+
+
 def _plan(x: Type, y: Type, **labels: str) -> Any:
     found = _matrices(x, y, **labels)
     if found is None or x.dtype not in (dtypes.float32, dtypes.float64):
         return None
-    if not math.prod(found.sizes[:3]):
+    if not math.prod(found.sizes[:3]) or not found.starts:
         return Plan(())
-    return plan_matmul(x.dtype.name, *found.sizes, found.a, found.b, found.c)
+    plan = plan_matmul(x.dtype.name, *found.sizes, found.a, found.b, found.c)
+    if found.in_order:
+        return plan
+    bytes_each = x.dtype.itemsize
+    steps = tuple(
+        evolve(step, words=tuple(_moved(w, start, bytes_each) for w in step.words))
+        for start in found.starts
+        for step in plan.steps
+    )
+    return evolve(plan, steps=steps, by_rows=False)
+
+
+def _moved(word: Word, start: tuple[int, int, int], bytes_each: int) -> Word:
+    """Move an address in an operand or the result to where a product begins."""
+    if isinstance(word, In | Out):
+        which = 2 if isinstance(word, Out) else word.index
+        return evolve(word, offset=word.offset + start[which] * bytes_each)
+    return word
 
 
 def _rows(x: Type, y: Type, **labels: str) -> int | None:
@@ -370,12 +475,20 @@ def _multiply_and_sum(a: Any, b: Any, x_labels: str, y_labels: str, out: str) ->
 
 def _as_product(a: Any, b: Any, x_labels: str, y_labels: str, out: str) -> Any:
     """Find the matrix product that needs the fewest elements rearranged."""
-    named = {"x_labels": x_labels, "y_labels": y_labels, "out_labels": out}
-    if _matrices(a.type, b.type, **named) is not None:
-        return _product.bind(a, b, **named)
-    swapped = {"x_labels": y_labels, "y_labels": x_labels, "out_labels": out}
-    if _matrices(b.type, a.type, **swapped) is not None:
-        return _product.bind(b, a, **swapped)
+    ways = []
+    for first, second, x_names, y_names in (
+        (a, b, x_labels, y_labels),
+        (b, a, y_labels, x_labels),
+    ):
+        named = {"x_labels": x_names, "y_labels": y_names, "out_labels": out}
+        found = _matrices(first.type, second.type, **named)
+        if found is not None:
+            # Few large products are better than many small ones.
+            count = found.sizes[0] * len(found.starts)
+            ways.append((count, not found.in_order, len(ways), first, second, named))
+    if ways:
+        *_, first, second, named = min(ways, key=lambda way: way[:3])
+        return _product.bind(first, second, **named)
     choices = []
     for first, second, x_names, y_names in (
         (a, b, x_labels, y_labels),

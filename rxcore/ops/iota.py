@@ -39,7 +39,7 @@ def _reference(*, dtype: DType, shape: tuple[int, ...], axis: int) -> Any:
 def _pull(
     at: Any,
     index: tuple[Index, ...],
-    types: Any, - every Pull takes the operands' Types
+    types: Any,
     *,
     dtype: DType,
     shape: tuple[int, ...],

@@ -35,7 +35,7 @@ def searchsorted(a: Any, v: Any, side: str = "left") -> Any:
 
     Example:
         >>> import rxcore as rx
-        >>> rx.searchsorted(rx.asarray([1, 3, 5]), rx.asarray([3, 9]))
+        >>> searchsorted(rx.asarray([1, 3, 5]), rx.asarray([3, 9]))
         Array([1, 3], dtype=int32)
     """
     if side not in ("left", "right"):

@@ -10,7 +10,6 @@ from attrs import frozen
 from rxcore.base import dtypes, tree
 from rxcore.ops.convert import convert
 from rxcore.ops.mathematics import expm1, rsqrt, sqrt
-from rxcore.ops.power import square
 from rxcore.optim.optimizer import (
     LearningRate,
     Optimizer,
@@ -150,7 +149,7 @@ def _adam(
 
         def move(g: Any, p: Any, m: Any, v: Any) -> tuple[Any, Any, Any]:
             m = b1 * m + (1 - b1) * g
-            v = b2 * v + (1 - b2) * square(g)
+            v = b2 * v + (1 - b2) * (g * g)
             # The divisions by numbers that all elements share are made once.
             pace = rate / _unbiased(b1, count, p.dtype)
             spread = rsqrt(_unbiased(b2, count, p.dtype))

@@ -37,6 +37,7 @@ __all__ = [
     "uniform",
 ]
 
+_limits: Any = ml_dtypes.finfo
 _UNSIGNED = {2: dtypes.uint16, 4: dtypes.uint32, 8: dtypes.uint64}
 
 
@@ -64,7 +65,7 @@ def _spread(parameter: Any, shape: tuple[int, ...], dtype: DType, call: str) -> 
 
 def _unit(key: Any, shape: tuple[int, ...], dtype: DType) -> Any:
     """Draw from [0, 1): random mantissas of numbers in [1, 2), less 1."""
-    mantissa = int(ml_dtypes.finfo(dtype).nmant)
+    mantissa = int(_limits(dtype).nmant)
     width = 8 if mantissa < 8 else dtype.itemsize * 8
     word = _UNSIGNED[dtype.itemsize]
     drawn = convert(random_bits(key, shape, width), word)
@@ -249,7 +250,7 @@ def exponential(key: Any, shape: Any = (), dtype: Any = None) -> Any:
 
 
 def _tiny(dtype: DType) -> float:
-    return float(ml_dtypes.finfo(dtype).tiny)
+    return float(_limits(dtype).tiny)
 
 
 def gumbel(key: Any, shape: Any = (), dtype: Any = None) -> Any:
@@ -301,7 +302,7 @@ def laplace(key: Any, shape: Any = (), dtype: Any = None) -> Any:
         (3,)
     """
     found = _floating(dtype, "laplace")
-    low = -1 + float(ml_dtypes.finfo(found).epsneg)
+    low = -1 + float(_limits(found).epsneg)
     drawn = uniform(key, shape, found, low)
     return mul(sign(drawn), log1p(neg(abs_(drawn))))
 

@@ -17,7 +17,7 @@ from attrs import field, frozen
 
 from rxcore.base import config
 from rxcore.compiler.capabilities import Capabilities
-from rxcore.compiler.pipeline import optimize
+from rxcore.compiler.pipeline import PASSES, Pass, optimize
 from rxcore.ir.graph import Equation, Graph, Value
 from rxcore.ir.primitive import Primitive
 from rxcore.ir.types import Type
@@ -89,12 +89,12 @@ def capabilities() -> Capabilities:
     )
 
 
-def compile_graph(graph: Graph) -> Program:
+def compile_graph(graph: Graph, passes: tuple[Pass, ...] = PASSES) -> Program:
     """Compile a Graph: optimize, lower, schedule, emit, build, bind."""
     begin = time.perf_counter()
     log = config.current().log
     _say(log, "graph", graph)
-    optimized = optimize(graph)
+    optimized = optimize(graph, passes)
     _say(log, "graph", optimized)
     assembler = Assembler(capabilities())
     ins = [Fixed(InputSlot(k)) for k in range(len(graph.inputs))]

@@ -16,7 +16,7 @@ from rxcore.ir.graph import Graph
 from rxcore.trace.capture import apply, capture
 from rxcore.transforms.linearize import linearize_flat, tangent_type
 from rxcore.transforms.transpose import transpose_graph
-from rxcore.transforms.vmap import vmap_flat
+from rxcore.transforms.vmap import axis_name, vmap_flat
 
 _made: weakref.WeakKeyDictionary[Graph, dict[Any, Any]] = weakref.WeakKeyDictionary()
 
@@ -131,10 +131,12 @@ class BatchedGraph:
     dims: tuple[int | None, ...]
 
 
-def batched(
-    graph: Graph, dims: Sequence[int | None], size: int, name: Any = None
-) -> BatchedGraph:
-    """Run a Graph over an axis of the inputs whose `dims` are not None."""
+def batched(graph: Graph, dims: Sequence[int | None], size: int) -> BatchedGraph:
+    """Run a Graph over an axis of the inputs whose `dims` are not None.
+
+    Inside a batch rule the axis keeps the name that `vmap` gave it.
+    """
+    name = axis_name()
     key = ("batched", tuple(dims), size, name)
     return _once(graph, key, lambda: _batch(graph, tuple(dims), size, name))  # type: ignore[no-any-return]
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from rxcore.ir.primitive import Primitive
+from rxcore.ir.graph import Graph, subgraphs
+from rxcore.ir.primitive import Calls, Primitive
 from rxcore.ir.types import Type
 from rxcore.ops.shape import broadcast, move_axis
+from rxcore.trace.capture import apply
 from rxcore.trace.source import here
 from rxcore.trace.tracer import Trace, Tracer, current, entered, escaped
 from rxcore.transforms.jvp import Flat
@@ -54,16 +58,61 @@ class Batching(Trace):
                 and self.name is not None
             ):
                 outs, dims = collective(wholes, axes, self.size, **params)
-            elif all(a is None for a in axes):
+            elif all(a is None for a in axes) and not _mentions(params, self.name):
                 return self.parent.process(primitive, wholes, params)
+            elif all(a is None for a in axes) and isinstance(primitive.lower, Calls):
+                with entered(self):
+                    return apply(params["graph"], wholes)
             else:
-                outs, dims = primitive.batch(wholes, axes, **params)
+                if all(a is None for a in axes):
+                    wholes[0], axes[0] = place_axis(wholes[0], None, 0, self.size), 0
+                with _naming(self.name):
+                    outs, dims = primitive.batch(wholes, axes, **params)
         if not primitive.multiple:
             outs, dims = (outs,), (dims,)
         return [
             o if d is None else Batched(self, o, d)
             for o, d in zip(outs, dims, strict=True)
         ]
+
+
+_names = threading.local()
+
+
+@contextmanager
+def _naming(name: Any) -> Iterator[None]:
+    """Say which axis a batch rule works for: held Graphs may talk across it."""
+    before = axis_name()
+    _names.current = name
+    try:
+        yield
+    finally:
+        _names.current = before
+
+
+def axis_name() -> Any:
+    """Return the name of the axis for which a batch rule runs, or None."""
+    return getattr(_names, "current", None)
+
+
+def _mentions(params: dict[str, Any], name: Any) -> bool:
+    """Say whether a Graph among the params talks across the named axis."""
+    if name is None:
+        return False
+    return any(talks_across(graph, name) for graph in subgraphs(params))
+
+
+_ANY = object()
+
+
+def talks_across(graph: Graph, name: Any = _ANY) -> bool:
+    """Say whether a Graph talks across a named axis (default: any axis)."""
+    for e in graph.equations:
+        if "collective" in e.primitive.slots and name in (_ANY, e.params["axis_name"]):
+            return True
+        if any(talks_across(inner, name) for inner in subgraphs(e.params)):
+            return True
+    return False
 
 
 def vmap_flat(

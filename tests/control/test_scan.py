@@ -244,7 +244,9 @@ def test_scan_with_products_is_a_loop(reverse):
     wanted = grad(looped, (0, 1, 2))(weights, xs, start)
     close(jit(grad(scanned, (0, 1, 2)))(weights, xs, start), wanted)
     close(grad(scanned, (0, 1, 2))(weights, xs, start), wanted)
-    push = [jvp(f, (weights, xs, start), (weights, xs, start)) for f in (scanned, looped)]
+    push = [
+        jvp(f, (weights, xs, start), (weights, xs, start)) for f in (scanned, looped)
+    ]
     close(push[0], push[1])
 
     def twice(f):
@@ -411,12 +413,31 @@ def test_shared_inputs_get_summed_cotangents():
     assert inspect(grad(f, (0, 1)))(gain, xs).launches <= 3
 
 
+def test_carried_scalars_get_summed_cotangents():
+    xs, start = draw(0, 6, 5), asarray(np.zeros(5, "f"))
+
+    def body(carry, xs):
+        (c, gain), (x,) = carry, xs
+        return (c * gain + x, gain * 0.9 + 0.05), (c * c, gain * 2.0)
+
+    scanned, looped = by_scan(body, False), by_loop(body, False)
+
+    def run(build):
+        return lambda gain, start, xs: build((start, gain), [xs])
+
+    gain = asarray(0.7)
+    wanted = grad(run(looped), (0, 1, 2))(gain, start, xs)
+    close(jit(grad(run(scanned), (0, 1, 2)))(gain, start, xs), wanted)
+    program = inspect(grad(run(scanned), (0, 1, 2)))(gain, start, xs).program
+    assert not [e for e in program.optimized.equations if e.primitive.name == "scan"]
+
+
 def test_fori_loop_and_map():
     xs = draw(0, 5, 3)
     assert int(fori_loop(2, 6, lambda i, t: t + i, 0)) == 14
     assert int(jit(lambda n: fori_loop(0, n, lambda i, t: t + i, 0))(5)) == 10
     assert int(fori_loop(5, 2, lambda i, t: t + i, 7)) == 7
-    close(grad(lambda x: fori_loop(0, 3, lambda i, v: v * x, 1.0))(2.0), 12.0)
+    close(grad(lambda x: fori_loop(0, 3, lambda _, v: v * x, 1.0))(2.0), 12.0)
     for size in (None, 2, 5):
         close(map_(lambda x: sum_(x * x), xs, batch_size=size), (xs.host**2).sum(1))
 
@@ -447,7 +468,7 @@ WRONG = [
         " PyTreeSpec((*, *)); return the structure of the initial value",
     ),
     (
-        lambda: scan(lambda c, x: c, START, STEPS),
+        lambda: scan(lambda c, _: c, START, STEPS),
         errors.TreeError,
         "scan: the function must return a pair (carry, output), it returned a Recorded",
     ),

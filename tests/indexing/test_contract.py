@@ -150,6 +150,13 @@ def test_transposed_operands_are_read_in_place() -> None:
     assert launches(lambda a: a @ rx.transpose(a), x) == 1
 
 
+def test_heads_are_read_in_place() -> None:
+    q, k = np.ones((2, 16, 4, 8), np.float32), np.ones((2, 24, 4, 8), np.float32)
+    scores = np.ones((2, 4, 16, 24), np.float32)
+    assert launches(lambda a, b: einsum("bqhd,bkhd->bhqk", a, b), q, k) <= 2
+    assert launches(lambda a, b: einsum("bhqk,bkhd->bqhd", a, b), scores, k) <= 2
+
+
 def test_a_batch_that_shares_its_weights_is_one_product() -> None:
     x, w = np.ones((4, 8, 16), np.float32), np.ones((16, 32), np.float32)
     assert launches(lambda a, b: a @ b, x, w) == 1

@@ -415,9 +415,13 @@ class Fuser:
                 deps |= self.ancestors[self.effect] | 1 << self.effect
             self.effect = len(self.ancestors)
         node = self.new_node(deps)
-        self.barriers[node] = map_subgraphs(equation, fuse)
+        self.barriers[node] = map_subgraphs(equation, self.inner)
         for v in equation.outputs:
             self.node_of[v] = node
+
+    def inner(self, graph: Graph) -> Graph:
+        """Return a held Graph, fused."""
+        return fuse(graph)
 
     def _deps(self, values: Iterable[Value]) -> int:
         deps = 0
