@@ -100,7 +100,9 @@ def keys(dtype: str, values: Array) -> Array:
     size = bits & ~sign
     flip = np.where(bits >= sign, ~unsigned.type(0), sign)
     ordered = np.where(size == 0, sign, bits ^ flip)
-    return np.where(size > unsigned.type(kind.infinity), ~unsigned.type(0), ordered)
+    nan = size > unsigned.type(kind.infinity)
+    made: Array = np.where(nan, ~unsigned.type(0), ordered)
+    return made
 
 
 @frozen
@@ -216,5 +218,7 @@ class Items:
         if self.form == "key":
             return key.astype(self.sorted_dtype)
         if self.form == "small":
-            return key.astype(np.uint32) << np.uint32(self.shift) | places.astype("u4")
-        return key.astype(np.uint64) << np.uint64(32) | places.astype(np.uint64)
+            made: Array = key.astype(np.uint32) << np.uint32(self.shift)
+            return made | places.astype(np.uint32)
+        made = key.astype(np.uint64) << np.uint64(32)
+        return made | places.astype(np.uint64)

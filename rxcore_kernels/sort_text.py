@@ -15,8 +15,8 @@ from rxcore_kernels.text import I1, I32, I64, Slot, Type, Value, Writer, kernel
 
 __all__ = [
     "BLOCK",
-    "count_source",
     "append",
+    "count_source",
     "counted",
     "each_block",
     "each_vector",

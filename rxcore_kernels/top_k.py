@@ -1,7 +1,8 @@
 """The largest elements of rows, in order.
 
-A sample of a row gives a threshold that a few more than k elements pass; they are
-gathered in one pass and sorted. Where the sample misled, NumPy finds the exact one.
+A few are kept in a small buffer while the row passes by. For more, a sample of the row
+gives a threshold that little more than k elements pass; they are gathered in one pass
+and sorted. Where the sample misled, NumPy finds the exact threshold.
 """
 
 from __future__ import annotations
@@ -18,7 +19,13 @@ from rxcore_kernels.sort import Steps, begin_steps, order_steps
 from rxcore_kernels.sort_host import array_at, sample_places, words_at
 from rxcore_kernels.sort_items import KINDS, Items, keys
 from rxcore_kernels.sort_text import BLOCK
-from rxcore_kernels.top_k_text import front_source, rename_source, select_source
+from rxcore_kernels.top_k_text import (
+    FEW,
+    few_source,
+    front_source,
+    rename_source,
+    select_source,
+)
 
 __all__ = ["plan_top_k"]
 
@@ -26,6 +33,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 SAMPLE = 1 << 15
 """Elements of a row that are sampled at most."""
+
+SPAN = 1 << 16
+"""Elements of a row that one unit looks through for a few of the largest."""
 
 _DEVIATIONS = 4.0
 
@@ -71,11 +81,33 @@ def plan_top_k(
     if rows * k == 0:
         return made.plan
     rank, room = _ranks(n, k)
-    if 2 * room > n:
+    if k <= FEW and KINDS[dtype].width <= 32:
+        _plan_few(made, dtype, k)
+    elif 2 * room > n:
         order_steps(made, dtype, In(0), k, (Out(0), Out(1)), descending=True)
     else:
         _plan_selection(made, dtype, k, rank, room)
     return made.plan
+
+
+def _plan_few(made: Steps, dtype: str, k: int) -> None:
+    """Plan the few largest of each span of a row, then of the few of all spans."""
+    rows, n = made.rows, made.n
+    spans = -(-n // SPAN)
+    items = Items(dtype, "wide", True, made.lanes(64))
+    found = made.memory(rows * spans * k * 8)
+    units = rows * spans
+    chunk = 0 if rows * n <= BLOCK else max(1, BLOCK // min(n, SPAN))
+    words: tuple[Word, ...] = (In(0), found, n, spans, SPAN, k)
+    made.steps.append(Step(few_source(items), words, 0, units, chunk))
+    if spans > 1:
+        firsts = made.memory(rows * k * 8)
+        again = Items("uint64", "plain", False, items.lanes)
+        words = (found, firsts, spans * k, 1, spans * k, k)
+        chunk = 0 if rows * spans * k <= BLOCK else max(1, BLOCK // (spans * k))
+        made.steps.append(Step(few_source(again), words, 0, rows, chunk))
+        found = firsts
+    made.unpack(items, (found, k), In(0), None, (Out(0), Out(1)), k)
 
 
 def _sample_size(n: int) -> int:
@@ -204,7 +236,7 @@ class Quotas:
 def _lowest(dtype: str) -> np.uint64:
     """Return the bits of a 64-bit dtype's smallest value."""
     lowest: Any = -np.inf if dtype == "float64" else np.iinfo(dtype).min
-    return np.array([lowest], dtype).view(np.uint64)[0]
+    return np.uint64(np.array([lowest], dtype).view(np.uint64)[0])
 
 
 def _bits_at(dtype: str, address: int, rows: int, n: int) -> Array:

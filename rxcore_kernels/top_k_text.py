@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 
+from attrs import define
+
 from rxcore_kernels.sort_items import KINDS, Items
 from rxcore_kernels.sort_text import (
     append,
@@ -19,7 +21,92 @@ from rxcore_kernels.sort_text import (
 from rxcore_kernels.source import Source
 from rxcore_kernels.text import I32, I64, Slot, Value, Writer
 
-__all__ = ["front_source", "rename_source", "select_source"]
+__all__ = ["FEW", "few_source", "front_source", "rename_source", "select_source"]
+
+
+FEW = 64
+"""The most that `few_source` keeps: its work grows with the square."""
+
+_BUFFER = 512
+
+
+@define
+class _Few:
+    """The smallest items so far, and those that came since they were last picked."""
+
+    w: Writer
+    items: Items
+    k: Value
+    buffer: Value
+    picked: Value
+    count: Slot
+    bound: Slot
+
+    @property
+    def most(self) -> Value:
+        """What no item is above, in every lane."""
+        return self.w.value(self.items.vector, -1)
+
+    def offer(self, item: Value, mask: Value | None) -> None:
+        """Take the items up to the bound into the buffer."""
+        w, lanes = self.w, self.items.lanes
+        kept = w.compare("ule", item, self.bound.get())
+        kept = kept if mask is None else kept & mask
+        with w.when(w.reduce("or", kept)):
+            append(item, kept, self.buffer, self.count)
+            with w.when(self.count.get() > _BUFFER - lanes):
+                self.pick()
+
+    def pick(self) -> None:
+        """Keep the k smallest, in order; an item must beat the last from here on."""
+        w, lanes = self.w, self.items.lanes
+        count, least = self.count.get(), w.slot(I64, 0)
+        w.store(self.most, self.buffer, count)
+        kept = w.minimum(count, self.k)
+        with w.loop(0, kept) as j:
+            best = w.slot(self.items.vector, -1)
+            floor = w.broadcast(least.get(), lanes)
+            with w.loop(0, count, lanes) as i:
+                item = w.load(self.items.vector, self.buffer, i)
+                above = w.compare("uge", item, floor)
+                item = w.select(above, item, self.most)
+                best.set(w.intrinsic("llvm.umin", item.type, best.get(), item))
+            smallest = w.reduce("umin", best.get())
+            w.store(smallest, self.picked, j)
+            least.set(smallest + 1)
+        w.copy(self.buffer, self.picked, kept * 8)
+        self.count.set(kept)
+        with w.when(kept.equals(self.k)):
+            self.bound.set(w.broadcast(w.load(I64, self.picked, kept - 1), lanes))
+
+
+@functools.cache
+def few_source(items: Items) -> Source:
+    """Print the step that finds the k smallest items of spans of rows, in order.
+
+    Words: x, out (k items for each span, the largest integer where a span is shorter),
+    n, spans of a row, elements of a span, k (up to `FEW`). Units: spans.
+    """
+    symbol = f"top_k_few_{items.name}"
+    with writing(symbol) as w:
+        x, out = w.address(0), w.address(1)
+        n, spans, span, k = (w.word(i) for i in range(2, 6))
+        buffer, picked = w.stack(I64, _BUFFER + 64), w.stack(I64, FEW)
+        with w.loop(w.lo, w.hi) as u:
+            first = u % spans * span
+            last = w.minimum(first + span, n)
+            # Items of -1 fill what is short: they are never taken.
+            count, bound = w.slot(I64, 0), w.slot(items.vector, -2)
+            few = _Few(w, items, k, buffer, picked, count, bound)
+            shift = w.value(I64, 32)
+            for at, mask in each_vector(w, items.lanes, first, last):
+                few.offer(items.load(x, u // spans * n, at, shift, mask), mask)
+            few.pick()
+            found = count.get()
+            w.copy(w.at(out, u * k, I64), picked, found * 8)
+            with w.loop(found, k) as j:
+                w.store(w.value(I64, -1), out, u * k + j)
+    return Source(w.text, symbol)
 
 
 def _compared(

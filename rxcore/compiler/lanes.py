@@ -27,8 +27,8 @@ def is_lane_scan(equation: Equation) -> bool:
     lanes = lane_shape(body)
     if not body.outputs or any(o.type.shape not in ((), lanes) for o in body.outputs):
         return False
-    if not all(is_pulled(e) for e in body.equations):
-        return False
+    if 0 in lanes or not all(is_pulled(e) for e in body.equations):
+        return False  # without lanes, nothing would make a carry of rank 0
     return _carries_stay(equation, body, lanes)
 
 

@@ -183,6 +183,14 @@ class Rows(Group):
         for v in sorted(self.outs, key=lambda v: order.get(v, -1)):
             self._put(v, index)
 
+    def _read(self, v: Value, index: Indices) -> None:
+        """Compute a value's element, or an element of each of its joined pieces."""
+        if v not in self.joined:
+            self.puller.pull(v, index)
+            return
+        for o in self.producers[v].inputs:
+            self.puller.operand(o, index)
+
     def _put(self, v: Value, index: Indices) -> None:
         """Store a result's element; of joined pieces, one element of each."""
         axis = self.joined.get(v)
@@ -218,6 +226,12 @@ class Rows(Group):
         with self._reduced_loops(kind, carried) as inner:
             places = {**row, **inner}
             index = tuple(places[i] for i in range(len(self.shape)))
+            # A store may end what was stashed in its row: everything is read before.
+            for v in sorted({*stores, *stash}, key=self._position):
+                self._read(v, index)
+            terms = [
+                self.puller.operand(self.reductions[v].inputs[0], index) for v in mine
+            ]
             for v in sorted({*stores, *stash}, key=self._position):
                 if v in stores:
                     self._put(v, index)
@@ -225,9 +239,7 @@ class Rows(Group):
                     offset = flatten(index, v.type.shape)
                     term = self.puller.pull(v, index)
                     self.writer.store(self.stashed[v][1], offset, term)
-            for v, a in zip(mine, carried, strict=True):
-                e = self.reductions[v]
-                term = self.puller.operand(e.inputs[0], index)
+            for a, term in zip(carried, terms, strict=True):
                 self.writer.accumulate(a.name, scalar.cast(term, a.dtype))
         for v, a in zip(mine, carried, strict=True):
             term = Term(self.writer, a.name, a.dtype)

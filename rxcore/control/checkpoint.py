@@ -147,7 +147,7 @@ def checkpoint(
 
     Example:
         >>> import rxcore as rx
-        >>> rx.grad(rx.checkpoint(lambda x: rx.sin(rx.sin(x))))(0.0)
+        >>> rx.grad(rx.checkpoint(lambda x: rx.tanh(rx.tanh(x))))(0.0)
         Array(1., dtype=float32)
     """
     if fun is None:

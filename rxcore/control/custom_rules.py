@@ -20,7 +20,7 @@ from rxcore.trace.tracer import current
 from rxcore.transforms.arguments import numeric_leaves
 from rxcore.transforms.jvp import instantiate
 from rxcore.transforms.linearize import Partial
-from rxcore.transforms.vmap import place_axis, vmap_flat
+from rxcore.transforms.vmap import axis_name, place_axis, vmap_flat
 
 __all__ = ["Both", "Given", "Push", "custom_jvp_call", "custom_vjp_call"]
 
@@ -132,6 +132,7 @@ class PushLanes:
     inner: Any
     dims: tuple[int | None, ...]
     size: int
+    name: Any = None
 
     @property
     def count(self) -> int:
@@ -153,7 +154,7 @@ class PushLanes:
             return [*outs, *(t for t in pushed if t is not None)]
 
         axes = [*self.dims, *(d for d, m in zip(self.dims, moving, strict=True) if m)]
-        wholes, found = vmap_flat(run, [*primals, *given], axes, self.size)
+        wholes, found = vmap_flat(run, [*primals, *given], axes, self.size, self.name)
         placed = [
             place_axis(w, a, 0, self.size) for w, a in zip(wholes, found, strict=True)
         ]
@@ -192,7 +193,9 @@ def _lanes(graph: Graph, args: Any, dims: Any) -> tuple[Graph, Any, int]:
     size = next(a.shape[d] for a, d in zip(args, dims, strict=True) if d is not None)
 
     def run(*lanes: Any) -> Leaves:
-        wholes, found = vmap_flat(lambda *a: apply(graph, a), lanes, dims, size)
+        wholes, found = vmap_flat(
+            lambda *a: apply(graph, a), lanes, dims, size, axis_name()
+        )
         return [place_axis(w, a, 0, size) for w, a in zip(wholes, found, strict=True)]
 
     made = capture(run, [a.type for a in args])
@@ -201,7 +204,7 @@ def _lanes(graph: Graph, args: Any, dims: Any) -> tuple[Graph, Any, int]:
 
 def _batch(args: Any, dims: Any, *, graph: Graph, rule: Any) -> Any:
     wide, constants, size = _lanes(graph, args, dims)
-    lanes = PushLanes(rule, tuple(dims[: rule.count]), size)
+    lanes = PushLanes(rule, tuple(dims[: rule.count]), size, axis_name())
     outs = custom_jvp_call.bind(*args, *constants, graph=wide, rule=lanes)
     return outs, (0,) * len(outs)
 
@@ -301,6 +304,7 @@ class PullLanes:
     residual_dims: tuple[int | None, ...]
     dims: tuple[int | None, ...]
     size: int
+    name: Any = None
 
     def __call__(self, residuals: Leaves, cts: Leaves) -> Leaves:
         """Return the arguments' cotangents, None for none."""
@@ -313,7 +317,7 @@ class PullLanes:
             return [f for f in found if f is not None]
 
         axes = [*self.residual_dims, *(0 for _ in cts)]
-        wholes, found = vmap_flat(run, [*residuals, *cts], axes, self.size)
+        wholes, found = vmap_flat(run, [*residuals, *cts], axes, self.size, self.name)
         pairs = iter(zip(wholes, found, strict=True))
         made: Leaves = []
         for d, flag in zip(self.dims, present, strict=True):
@@ -336,6 +340,7 @@ class BothLanes:
     inner: Any
     dims: tuple[int | None, ...]
     size: int
+    name: Any = None
 
     @property
     def count(self) -> int:
@@ -351,13 +356,13 @@ class BothLanes:
             kept[:] = [len(outs), pull]
             return [*outs, *residuals]
 
-        wholes, found = vmap_flat(run, primals, self.dims, self.size)
+        wholes, found = vmap_flat(run, primals, self.dims, self.size, self.name)
         count, pull = kept
         outs = [
             place_axis(w, a, 0, self.size)
             for w, a in zip(wholes[:count], found[:count], strict=True)
         ]
-        lanes = PullLanes(pull, tuple(found[count:]), self.dims, self.size)
+        lanes = PullLanes(pull, tuple(found[count:]), self.dims, self.size, self.name)
         return outs, wholes[count:], lanes
 
 
@@ -390,7 +395,7 @@ def _vjp_jvp(primals: Any, tangents: Any, *, graph: Graph, rule: Any) -> Any:
 
 def _vjp_batch(args: Any, dims: Any, *, graph: Graph, rule: Any) -> Any:
     wide, constants, size = _lanes(graph, args, dims)
-    lanes = BothLanes(rule, tuple(dims[: rule.count]), size)
+    lanes = BothLanes(rule, tuple(dims[: rule.count]), size, axis_name())
     outs = custom_vjp_call.bind(*args, *constants, graph=wide, rule=lanes)
     return outs, (0,) * len(outs)
 
@@ -435,7 +440,9 @@ def _turned_batch(
     args: Any, dims: Any, *, pull: Any, residuals: int, types: tuple[Type, ...]
 ) -> Any:
     size = next(a.shape[d] for a, d in zip(args, dims, strict=True) if d is not None)
-    lanes = PullLanes(pull, tuple(dims[:residuals]), tuple(dims[residuals:]), size)
+    lanes = PullLanes(
+        pull, tuple(dims[:residuals]), tuple(dims[residuals:]), size, axis_name()
+    )
     wide = tuple(t.with_shape((size, *t.shape)) for t in types)
     outs = _turned.bind(*args, pull=lanes, residuals=residuals, types=wide)
     return outs, (0,) * len(outs)

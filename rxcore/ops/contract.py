@@ -475,7 +475,7 @@ def _multiply_and_sum(a: Any, b: Any, x_labels: str, y_labels: str, out: str) ->
 
 def _as_product(a: Any, b: Any, x_labels: str, y_labels: str, out: str) -> Any:
     """Find the matrix product that needs the fewest elements rearranged."""
-    ways = []
+    ways: list[tuple[Any, ...]] = []
     for first, second, x_names, y_names in (
         (a, b, x_labels, y_labels),
         (b, a, y_labels, x_labels),

@@ -371,7 +371,8 @@ def gather(
 
     Example:
         >>> import rxcore as rx
-        >>> rx.gather(rx.asarray([1, 2, 3]), rx.asarray([2, 9]), axes=(0,))
+        >>> from rxcore.ops.gather import gather
+        >>> gather(rx.asarray([1, 2, 3]), rx.asarray([2, 9]), axes=(0,))
         Array([3, 3], dtype=int32)
     """
     x = as_numeric(x, "gather")
@@ -452,7 +453,8 @@ def take(
 
     Example:
         >>> import rxcore as rx
-        >>> rx.take(rx.asarray([1.0, 2.0, 3.0]), rx.asarray([-1, 0]))
+        >>> from rxcore.ops.gather import take
+        >>> take(rx.asarray([1.0, 2.0, 3.0]), rx.asarray([-1, 0]))
         Array([3., 1.], dtype=float32)
     """
     x = as_numeric(x, "take")
@@ -494,8 +496,9 @@ def take_along_axis(
 
     Example:
         >>> import rxcore as rx
+        >>> from rxcore.ops.gather import take_along_axis
         >>> x = rx.asarray([[1, 2], [3, 4]])
-        >>> rx.take_along_axis(x, rx.asarray([[1], [0]]), 1)
+        >>> take_along_axis(x, rx.asarray([[1], [0]]), 1)
         Array([[2],
                [3]], dtype=int32)
     """

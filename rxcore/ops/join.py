@@ -287,8 +287,8 @@ def _concatenate_pull(
         if n:
             pieces.append((k, offset, n))
         offset += n
-    if len(pieces) == 1:
-        return at(pieces[0][0], index)  # type: ignore[no-any-return]
+    if len(pieces) <= 1:
+        return at(pieces[0][0] if pieces else 0, index)  # type: ignore[no-any-return]
     found = None
     for count, (k, start, n) in reversed(list(enumerate(pieces))):
         place = at.term(index[axis] + -start)

@@ -148,8 +148,9 @@ def threefry2x32(
 
     Example:
         >>> import rxcore as rx
+        >>> from rxcore.ops.random_bits import threefry2x32
         >>> zero = rx.asarray(0, "uint32")
-        >>> hex(int(rx.threefry2x32(zero, zero, zero, zero, width=64)))
+        >>> hex(int(threefry2x32(zero, zero, zero, zero, width=64)))
         '0x6b20015999ba4efe'
     """
     words = (as_numeric(w, "threefry2x32") for w in (key0, key1, counter0, counter1))
@@ -190,7 +191,7 @@ def random_bits(key: Any, shape: Any = (), width: int = 32) -> Any:
 
     Args:
         key: uint32 array of shape (2,), or (..., 2) for several independent streams.
-        shape: shape of what each key gives.
+        shape: shape of what each key gives, an int or ints.
         width: bits of an element: 8, 16, 32 or 64.
 
     Returns:
@@ -202,11 +203,13 @@ def random_bits(key: Any, shape: Any = (), width: int = 32) -> Any:
 
     Example:
         >>> import rxcore as rx
+        >>> from rxcore.ops.random_bits import random_bits
         >>> key = rx.asarray([0, 42], "uint32")
-        >>> rx.random_bits(key, (2,))
+        >>> random_bits(key, (2,))
         Array([2098992034, 2919706841], dtype=uint32)
     """
-    sizes = tuple(int(s.__index__()) for s in shape)
+    given = shape if isinstance(shape, tuple | list) else (shape,)
+    sizes = tuple(int(s.__index__()) for s in given)
     first, second = _words(key, "random_bits")
     lead, inner = first.shape, len(sizes)
     high, low = _counters(sizes)

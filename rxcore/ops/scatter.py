@@ -508,8 +508,9 @@ def scatter(
 
     Example:
         >>> import rxcore as rx
+        >>> from rxcore.ops.scatter import scatter
         >>> x, i = rx.asarray([0, 0, 0]), rx.asarray([2, 2])
-        >>> rx.scatter(x, rx.asarray([1, 5]), i, axes=(0,), combine="add")
+        >>> scatter(x, rx.asarray([1, 5]), i, axes=(0,), combine="add")
         Array([0, 0, 6], dtype=int32)
     """
     x = as_numeric(x, "scatter")

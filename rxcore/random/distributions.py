@@ -22,7 +22,7 @@ from rxcore.ops.random_bits import random_bits
 from rxcore.ops.special import erf, erfinv
 from rxcore.ops.stop import stop_gradient
 from rxcore.random.keys import checked, sizes
-from rxcore.runtime.array import Array
+from rxcore.runtime.array import Array, from_host
 from rxcore.trace.bind import as_numeric
 
 __all__ = [
@@ -105,7 +105,14 @@ def uniform(
     low = _spread(minval, target, found, "uniform")
     high = _spread(maxval, target, found, "uniform")
     unit = _unit(checked(key, "uniform"), target, found)
-    return maximum(low, _scaled(unit, sub(high, low), low))
+    return maximum(low, _scaled(unit, _span(low, high), low))
+
+
+def _span(low: Any, high: Any) -> Any:
+    """Return high - low; of two numbers at once, also while tracing."""
+    if isinstance(low, Array) and isinstance(high, Array) and not low.ndim + high.ndim:
+        return from_host(high.host - low.host, low.type.strong())
+    return sub(high, low)
 
 
 def _scaled(unit: Any, span: Any, low: Any) -> Any:

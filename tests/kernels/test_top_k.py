@@ -65,7 +65,21 @@ def test_selection_from_long_rows(rows, n, share, dtype, pattern, seed):
     x = rows_of(np.random.default_rng(seed), dtype, (rows, n), pattern)
     k = max(1, round(share * n))
     plan = check(x, k)
-    assert selects(plan) or share > 0.05
+    assert selects(plan) or share > 0.05 or k <= top_k.FEW
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    rows=st.integers(1, 3),
+    n=st.sampled_from([1000, 5000, top_k.SPAN, top_k.SPAN + 3, 3 * top_k.SPAN - 1]),
+    k=st.integers(1, top_k.FEW),
+    dtype=st.sampled_from(DTYPES),
+    pattern=st.sampled_from(PATTERNS),
+    seed=st.integers(0, 9),
+)
+def test_a_few_of_long_rows(rows, n, k, dtype, pattern, seed):
+    x = rows_of(np.random.default_rng(seed), dtype, (rows, n), pattern)
+    check(x, k)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int16"])
@@ -95,13 +109,15 @@ def test_a_sample_that_misleads_costs_time_only(dtype, rank, monkeypatch):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_narrow_vectors_agree(dtype):
     x = rows_of(np.random.default_rng(0), dtype, (2, 9000), "special")
-    check(x, 40, features=PLAIN)
+    for k in (40, 100):
+        check(x, k, features=PLAIN)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int64"])
 def test_many_rows(dtype):
     x = rows_of(np.random.default_rng(0), dtype, (700, 2000), "random")
-    check(x, 5)
+    for k in (5, 70):
+        check(x, k)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
