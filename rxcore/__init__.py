@@ -217,7 +217,7 @@ _METHODS = (
     *("all", "any", "argmax", "argmin", "argsort", "astype", "clip", "conj"),
     *("conjugate", "copy", "cumprod", "cumsum", "diagonal", "dot", "flatten", "max"),
     *("mean", "min", "nonzero", "prod", "ravel", "repeat", "reshape", "round"),
-    *("searchsorted", "sort", "squeeze", "std", "sum", "swapaxes", "take", "trace"),
+    *("searchsorted", "sort", "squeeze", "std", "sum", "swapaxes", "take"),
     *("transpose", "var"),
 )
 _delegate(_METHODS, "rxcore.numpy.methods", properties=("T", "imag", "mT", "real"))

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 # Raised whenever the code that is generated for the same text changes.
-SCHEMA = 1
+SCHEMA = 2
 _MAGIC = b"rxobj\x00\x00\x01"
 _HEADER = struct.Struct("<8sQ32s32s")  # magic, length, key, checksum of the body
 _SUFFIX = ".rxo"

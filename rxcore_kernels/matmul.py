@@ -9,7 +9,8 @@ from attrs import frozen
 from rxcore_kernels import host
 from rxcore_kernels.host import Features
 from rxcore_kernels.matmul_narrow import NARROW, plan_narrow
-from rxcore_kernels.matmul_text import pack_source, product_source
+from rxcore_kernels.matmul_pack import pack_source
+from rxcore_kernels.matmul_text import product_source
 from rxcore_kernels.matmul_tile import ELEMENTS, Tile, choose_tile
 from rxcore_kernels.matmul_vector import dots_source, line_source, sweep_source
 from rxcore_kernels.plan import In, Out, Plan, Scratch, Step, Word
@@ -138,7 +139,7 @@ def _zero_source(tile: Tile) -> Source:
 
 def _plan_blocked(tile: Tile, s: _Shape) -> Plan:
     """Plan the tiled product, with B and A packed where that pays."""
-    b_step, b_column = s.b[1:]
+    b_step = s.b[1]
     in_place = _reads_b_in_place(tile, s)
     block_k = -(-s.k // -(-s.k // tile.block_k))
     steps: tuple[Step, ...] = ()
@@ -146,7 +147,6 @@ def _plan_blocked(tile: Tile, s: _Shape) -> Plan:
     b_words: tuple[Word, ...] = (s.b[0], b_step, tile.columns)
     b_place: Word = In(1)
     if not in_place:
-        kind = "rows" if b_column == 1 else "columns" if b_step == 1 else "any"
         panels, blocks = -(-s.n // tile.columns), -(-s.k // block_k)
         count = s.batch if s.b[0] else 1
         words: tuple[Word, ...] = (
@@ -155,22 +155,24 @@ def _plan_blocked(tile: Tile, s: _Shape) -> Plan:
         )
         units = count * panels * blocks
         chunk = split(units, units * block_k * tile.columns * 8, 1)
-        steps = (Step(pack_source(tile, kind), words, 0, units, chunk),)
+        steps = (Step(pack_source(tile), words, 0, units, chunk),)
         size = panels * s.k * tile.columns
-        scratch = (count * size * tile.element.bytes,)
+        scratch = ((count * size + tile.lanes) * tile.element.bytes,)
         b_words = (size if s.b[0] else 0, tile.columns, s.k * tile.columns)
         b_place = Scratch(0)
-    words = (
-        *(In(0), b_place, Out(0), s.m, s.n, s.k),
-        *(*s.a, *b_words, *s.c, block_k),
-    )
     # A short, wide result has too few rows to share: its columns are.
     short = s.batch * s.m < 4 * tile.rows and s.n >= 4 * tile.columns
     by_rows = not short or s.work < SERIAL_WORK
-    units = s.batch * (s.m if by_rows else -(-s.n // tile.columns))
-    source = product_source(tile, _a_kind(tile, s), by_rows=by_rows)
+    units = s.m if by_rows else -(-s.n // tile.columns)
+    words = (
+        *(In(0), b_place, Out(0), s.m, s.n, s.k),
+        *(*s.a, *b_words, *s.c, block_k),
+        *(units, int(by_rows), int(_packs_a(tile, s))),
+    )
+    units *= s.batch
     chunk = split(units, s.work, 4 if by_rows else 1)
-    return Plan((*steps, Step(source, words, 0, units, chunk)), scratch, by_rows)
+    step = Step(product_source(tile), words, 0, units, chunk)
+    return Plan((*steps, step), scratch, by_rows)
 
 
 def _plan_vector(tile: Tile, s: _Shape) -> Plan | None:
@@ -212,11 +214,9 @@ def _reads_b_in_place(tile: Tile, s: _Shape) -> bool:
     return s.k * s.n <= 1 << 18 or s.m <= 16
 
 
-def _a_kind(tile: Tile, s: _Shape) -> str:
-    a_row, a_step = s.a[1:]
+def _packs_a(tile: Tile, s: _Shape) -> bool:
     small = s.k * s.m <= 1 << 16 or s.n <= 2 * tile.columns
-    kind = "rows" if a_step == 1 else "columns" if a_row == 1 else "any"
-    return kind if small and kind != "any" else f"packed_{kind}"
+    return not small or 1 not in s.a[1:]
 
 
 def split(units: int, work: int, multiple: int = 1) -> int:

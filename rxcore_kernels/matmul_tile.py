@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from attrs import frozen
 
 from rxcore_kernels.host import Features
-from rxcore_kernels.text import F32, F64, I1, I64, Slot, Type, Value, Writer
+from rxcore_kernels.text import F32, F64, I64, Slot, Type, Value, Writer
 
 ELEMENTS = {"float32": F32, "float64": F64}
 
@@ -79,17 +79,28 @@ def choose_tile(dtype: str, features: Features) -> Tile:
 
 @frozen
 class Operand:
-    """A's rows as the inner loop reads them: element (i, kk) is at i*row + kk*step."""
+    """A's rows as the inner loop reads them: element (i, kk) is at i*row + kk*step.
+
+    Args:
+        pointer: element (0, 0).
+        row: elements between rows.
+        step: elements between steps of k.
+        first: the first row to read.
+        last: the last row that exists, where fewer may be left than are read.
+    """
 
     pointer: Value
     row: Value | int
     step: Value | int
+    first: Value | int = 0
+    last: Value | None = None
 
-    def from_row(self, writer: Writer, row: Value | int, element: Type) -> Operand:
-        """Return the same operand starting `row` rows further."""
-        offset = product(row, self.row)
-        place = writer.at(self.pointer, offset, element)
-        return Operand(place, self.row, self.step)
+    def rows(self, w: Writer, count: int, element: Type) -> list[Value]:
+        """Return where `count` rows from `first` begin; those after `last` repeat it."""
+        ids: list[Value | int] = [self.first + r for r in range(count)]
+        if self.last is not None:
+            ids = [w.minimum(w.value(I64, i), self.last) for i in ids]
+        return [w.at(self.pointer, product(i, self.row), element) for i in ids]
 
 
 def product(a: Value | int, b: Value | int) -> Value | int:
@@ -124,7 +135,7 @@ def multiply(
         ahead: places, and elements between steps, of lines to ask for ahead of use.
     """
     element, vector = tile.element, tile.vector
-    rows = [w.at(a.pointer, product(i, a.row), element) for i in range(len(sums))]
+    rows = a.rows(w, len(sums), element)
     with w.loop(0, count) as kk:
         line = w.at(b, product(kk, b_step), element)
         panel = [
@@ -162,14 +173,14 @@ def cover_rows(
             extra.set(extra.get() + height)
 
 
+def wide(tile: Tile) -> bool:
+    """Whether the tile's vectors need 512-bit registers."""
+    return tile.lanes * tile.element.bytes == 64
+
+
 def column_masks(w: Writer, tile: Tile, count: Value, vectors: int) -> list[Value]:
     """Return the masks of the first `count` columns of a tile."""
     return [w.first_lanes(count - j * tile.lanes, tile.lanes) for j in range(vectors)]
-
-
-def nothing(w: Writer, tile: Tile) -> Value:
-    """Return the mask of no lane."""
-    return w.value(I1.by(tile.lanes), 0)
 
 
 def transpose(w: Writer, rows: Sequence[Value]) -> list[Value]:
@@ -182,7 +193,7 @@ def transpose(w: Writer, rows: Sequence[Value]) -> list[Value]:
     values = list(rows)
     width = 1
     while width < inner:
-        values = _interleave(w, values, lanes, inner, width)
+        values = _interleave(w, values, inner, width)
         width *= 2
     group = lanes // inner
     # values[g * inner + q] holds in 128-bit lane l column l * inner + q of rows
@@ -197,11 +208,12 @@ def transpose(w: Writer, rows: Sequence[Value]) -> list[Value]:
 
 
 def _interleave(
-    w: Writer, values: list[Value], lanes: int, inner: int, width: int
+    w: Writer, values: list[Value], inner: int, width: int
 ) -> list[Value]:
     """Combine rows `width` apart inside each 128-bit lane (unpack low and high)."""
     out = list(values)
-    for base in range(0, lanes, 2 * width):
+    lanes = values[0].type.lanes
+    for base in range(0, len(values), 2 * width):
         for i in range(width):
             a, b = values[base + i], values[base + i + width]
             low, high = _pair_lanes(lanes, inner, width)
@@ -241,37 +253,27 @@ def _gather_lanes(w: Writer, parts: list[Value], inner: int) -> list[Value]:
     return [v for pair in zip(low, high, strict=True) for v in pair]
 
 
-def copy_transposed(
-    w: Writer,
-    tile: Tile,
-    rows: Sequence[Value],
-    count: Value,
-    target: Value,
-    target_step: int,
-) -> None:
-    """Print target[kk * target_step + i] = rows[i][kk] for kk in [0, count).
+def turn(w: Writer, parts: Sequence[Value]) -> list[Value]:
+    """Return the columns of rows of 128 bits each, one vector per column.
 
-    `rows` are pointers to contiguous elements. Rows are taken `lanes` at a time; the
-    lanes of a last, smaller group spill over into what the next step of kk writes, so
-    the target needs `lanes` elements of slack.
+    Rows a block apart are laid end to end, so that one shuffle turns all blocks.
     """
-    element, lanes = tile.element, tile.lanes
-    whole = count // lanes * lanes
-    groups = [list(rows[i : i + lanes]) for i in range(0, len(rows), lanes)]
-    groups = [g + [g[-1]] * (lanes - len(g)) for g in groups]
-    with w.loop(0, whole, lanes) as kk:
-        turned = [
-            transpose(w, [w.load(tile.vector, row, kk) for row in group])
-            for group in groups
-        ]
-        place = w.at(target, kk * target_step, element)
-        for step in range(lanes):
-            for g, columns in enumerate(turned):
-                w.store(columns[step], place, step * target_step + g * lanes)
-    with w.loop(whole, count) as kk:
-        place = w.at(target, kk * target_step, element)
-        for i, row in enumerate(rows):
-            w.store(w.load(element, row, kk), place, i)
+    block = parts[0].type.lanes
+    values = [_join(w, parts[r::block]) for r in range(block)]
+    width = 1
+    while width < block:
+        values = _interleave(w, values, block, width)
+        width *= 2
+    return values
+
+
+def _join(w: Writer, parts: Sequence[Value]) -> Value:
+    """Lay vectors end to end."""
+    while len(parts) > 1:
+        lanes = range(2 * parts[0].type.lanes)
+        pairs = zip(parts[0::2], parts[1::2], strict=True)
+        parts = [w.shuffle(a, b, lanes) for a, b in pairs]
+    return parts[0]
 
 
 def word_names(w: Writer, first: int, names: str) -> dict[str, Value]:
@@ -285,11 +287,11 @@ __all__ = [
     "Tile",
     "choose_tile",
     "column_masks",
-    "copy_transposed",
     "cover_rows",
     "multiply",
-    "nothing",
     "product",
     "transpose",
+    "turn",
+    "wide",
     "word_names",
 ]

@@ -111,7 +111,10 @@ class Steps:
         starts = self.memory(rows * blocks * parts * 8)
         bounds = self.memory(rows * (parts + 1) * 8)
         shape = (n, blocks, items.shift)
-        count, part = count_source(items, parts), part_source(items, parts)
+        count = count_source(items, parts)
+        # Eight lanes are too few for eight compressions.
+        compress = self.features.avx512 and items.lanes > parts
+        part = part_source(items, parts, compress=compress)
         choose, offsets = Pivots(items, rows, n, parts), Offsets(rows, n, parts)
         sort = SortParts(items.sorted_dtype, rows, n, parts)
         units = rows * blocks

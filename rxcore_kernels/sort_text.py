@@ -6,8 +6,10 @@ Units are blocks of `BLOCK` elements of a row; every row has the same number of 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+
+from attrs import define, field
 
 from rxcore_kernels.sort_items import KINDS, Items
 from rxcore_kernels.source import Source
@@ -30,8 +32,6 @@ __all__ = [
 
 BLOCK = 1 << 15
 """Elements that one unit handles: few enough to share, many for each cursor."""
-
-Body = Callable[[Value, Value | None], None]
 
 
 @contextmanager
@@ -131,30 +131,99 @@ def _pivots(
 
 
 @functools.cache
-def part_source(items: Items, parts: int) -> Source:
+def part_source(items: Items, parts: int, *, compress: bool) -> Source:
     """Print the step that moves a block's items to their parts.
 
     Words: x, pivots, starts (i64, where each part of each block begins), out, n,
     blocks, shift.
+
+    Args:
+        items: what is moved.
+        parts: number of parts.
+        compress: whether the processor compresses vectors; else items go one by one.
     """
-    symbol = f"sort_part{parts}_{items.name}"
+    symbol = f"sort_part{parts}_{items.name}{'' if compress else '_single'}"
     with writing(symbol) as w:
         x, pivots, starts, out = (w.address(i) for i in range(4))
         n, blocks, shift = (w.word(i) for i in range(4, 7))
+        move = _Compressing if compress else _Single
+        mover = move(w, items, parts, out)
         for u, row, first, last in each_block(w, n, blocks):
             levels = _pivots(w, items, pivots, u // blocks, parts)
-            cursors = [
-                w.slot(I64, w.load(I64, starts, u * parts + k)) for k in range(parts)
-            ]
+            mover.begin(starts, u)
             for at, mask in each_vector(w, items.lanes, first, last):
                 vector = items.load(x, row, at, shift, mask)
-                left = mask if mask is not None else w.value(I1.by(items.lanes), 1)
-                for cursor, level in zip(cursors, levels, strict=False):
-                    below = items.less(vector, level) & left
-                    append(vector, below, out, cursor)
-                    left = left & ~below
-                append(vector, left, out, cursors[-1])
+                mover.move(vector, levels, mask, last - at)
     return Source(w.text, symbol)
+
+
+@define
+class _Compressing:
+    """Moves the items of a vector part by part; cursors are in registers."""
+
+    w: Writer
+    items: Items
+    parts: int
+    out: Value
+    cursors: list[Slot] = field(factory=list)
+
+    def begin(self, starts: Value, u: Value) -> None:
+        """Set the cursors for a block."""
+        first = u * self.parts
+        self.cursors = [
+            self.w.slot(I64, self.w.load(I64, starts, first + k))
+            for k in range(self.parts)
+        ]
+
+    def move(
+        self, vector: Value, levels: Sequence[Value], mask: Value | None, _: Value
+    ) -> None:
+        """Move the items of a vector."""
+        every = self.w.value(I1.by(self.items.lanes), 1)
+        left = every if mask is None else mask
+        for cursor, level in zip(self.cursors, levels, strict=False):
+            below = self.items.less(vector, level) & left
+            append(vector, below, self.out, cursor)
+            left = left & ~below
+        append(vector, left, self.out, self.cursors[-1])
+
+
+@define
+class _Single:
+    """Moves items one by one; cursors are in memory."""
+
+    w: Writer
+    items: Items
+    parts: int
+    out: Value
+    cursors: list[Value] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        lanes = self.items.lanes
+        shapes = ((I64, self.parts), (self.items.element, lanes), (I64, lanes))
+        self.cursors = [self.w.stack(type, count) for type, count in shapes]
+
+    def begin(self, starts: Value, u: Value) -> None:
+        """Set the cursors for a block."""
+        first = self.w.at(starts, u * self.parts, I64)
+        self.w.copy(self.cursors[0], first, 8 * self.parts)
+
+    def move(
+        self, vector: Value, levels: Sequence[Value], mask: Value | None, left: Value
+    ) -> None:
+        """Move the items of a vector, of which `left` are there where it has a mask."""
+        w, lanes, (cursors, items, parts) = self.w, self.items.lanes, self.cursors
+        part = w.value(I64.by(lanes), 0)
+        for level in levels:
+            reached = ~self.items.less(vector, level)
+            part = part + w.cast("zext", reached, part.type)
+        w.store(vector, items)
+        w.store(part, parts)
+        with w.loop(0, lanes if mask is None else left, unroll=True) as lane:
+            number = w.load(I64, parts, lane)
+            at = w.load(I64, cursors, number)
+            w.store(w.load(self.items.element, items, lane), self.out, at)
+            w.store(at + 1, cursors, number)
 
 
 def append(vector: Value, mask: Value, out: Value, cursor: Slot) -> None:

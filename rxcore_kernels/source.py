@@ -2,9 +2,12 @@
 
 import hashlib
 
-from attrs import frozen
+from attrs import field, frozen
 
-__all__ = ["Source"]
+__all__ = ["DIRECT", "Source"]
+
+DIRECT = '"rxcore-direct"'
+"""Attribute of a function that is printed as the machine should run it."""
 
 
 @frozen
@@ -30,8 +33,9 @@ class Source:
 
     text: str
     symbol: str
+    key: str = field(init=False, eq=False, repr=False)
+    """SHA-256 of the text in hexadecimal: equal text is the same kernel."""
 
-    @property
-    def key(self) -> str:
-        """SHA-256 of the text in hexadecimal: equal text is the same kernel."""
+    @key.default
+    def _hash(self) -> str:
         return hashlib.sha256(self.text.encode()).hexdigest()

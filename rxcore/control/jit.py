@@ -261,7 +261,7 @@ class _Jitted:
         raw, treedef = tree.flatten((dynamic, loose))
         try:
             leaves = [leaf_of(x) for x in raw]
-        except errors.TreeError:
+        except (errors.TreeError, errors.DTypeError):
             leaves, _ = numeric_leaves((dynamic, loose), f"jit({self.name})")
         types = tuple([x.type for x in leaves])
         key = (

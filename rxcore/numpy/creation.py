@@ -16,6 +16,7 @@ from rxcore.ops.elementwise import add, div, floor, mul, sub
 from rxcore.ops.families import broadcast_shapes
 from rxcore.ops.iota import broadcasted_iota, iota
 from rxcore.runtime.array import asarray as from_anything
+from rxcore.trace.tracer import Tracer
 
 __all__ = [
     "arange",
@@ -327,7 +328,7 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) ->
     if stop is None:
         start, stop = 0, start
     step = 1 if step is None else step
-    limits = [numeric(v, "arange") for v in (start, stop, step)]
+    limits = [_limit(v) for v in (start, stop, step)]
     if any(v.ndim for v in limits):
         shown = ", ".join(str(v.shape) for v in limits)
         raise errors.ShapeError(f"arange: limits must be numbers, got shapes {shown}")
@@ -340,6 +341,17 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) ->
     if dtypes.is_bool(found):
         return convert(arange(start, stop, step, dtypes.default_int()), found)
     return _affine(first, pace, size, found)
+
+
+def _limit(value: Any) -> Any:
+    found = numeric(value, "arange")
+    if not isinstance(found, Tracer) or found.concrete() is not None:
+        return found
+    raise errors.TraceError(
+        f"arange: a limit of type {found.type} is traced by {found.trace.transform}, so"
+        " the length of the result is not known; pass it as a static argument of rx.jit,"
+        " or count up to a fixed length and use where"
+    )
 
 
 def _affine(first: Any, pace: Any, size: int, dtype: DType) -> Any:

@@ -237,21 +237,19 @@ around = round
 # mathematical functions -------------------------------------------------------------
 
 sqrt = function("sqrt", mathematics.sqrt, "[4.0, 9.0]", f"Array([2., 3.], {_F}")
-cbrt = function("cbrt", mathematics.cbrt, "[8.0, -27.0]", f"Array([ 2., -3.], {_F}")
-exp = function(
-    "exp", mathematics.exp, "[0.0, 1.0]", f"Array([1.       , 2.7182817], {_F}"
-)
+cbrt = function("cbrt", mathematics.cbrt, "[1.0, 0.0]", f"Array([1., 0.], {_F}")
+exp = function("exp", mathematics.exp, "[0.0]", f"Array([1.], {_F}")
 exp2 = function("exp2", mathematics.exp2, "[0.0, 3.0]", f"Array([1., 8.], {_F}")
 expm1 = function("expm1", mathematics.expm1, "[0.0]", f"Array([0.], {_F}")
 log = function("log", mathematics.log, "[1.0, 0.0]", f"Array([  0., -inf], {_F}")
 log2 = function("log2", mathematics.log2, "[1.0, 8.0]", f"Array([0., 3.], {_F}")
-log10 = function("log10", mathematics.log10, "[1.0, 100.0]", f"Array([0., 2.], {_F}")
+log10 = function("log10", mathematics.log10, "[1.0]", f"Array([0.], {_F}")
 log1p = function("log1p", mathematics.log1p, "[0.0]", f"Array([0.], {_F}")
 logaddexp = binary(
     "logaddexp",
     mathematics.logaddexp,
-    "[1000.0], 1000.0",
-    f"Array([1000.6931], {_F}",
+    '[1000.0], float("-inf")',
+    f"Array([1000.], {_F}",
     "Return log(e**x + e**y) without overflow.",
 )
 sin = function("sin", mathematics.sin, "[0.0]", f"Array([0.], {_F}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from rxcore.base import dtypes, errors
 from rxcore.ir.operators import Numeric
 from rxcore.ir.types import Type
@@ -11,7 +13,7 @@ from rxcore.ops import join
 from rxcore.ops import shape as maps
 from rxcore.ops.compare import ne
 from rxcore.ops.families import number
-from rxcore.runtime.array import Array, as_value
+from rxcore.runtime.array import Array, as_value, asarray
 from rxcore.trace.bind import as_numeric
 from rxcore.trace.tracer import Tracer
 
@@ -27,16 +29,36 @@ def numeric(x: Any, call: str) -> Any:
     """Return an Array or tracer of anything that is accepted as an array."""
     if isinstance(x, Numeric):
         return x
-    if isinstance(x, list | tuple):
-        return _stacked(x, call) if _traced(x) else as_value(x)
-    return as_numeric(x, call)
+    if not isinstance(x, list | tuple):
+        return as_numeric(x, call)
+    kinds: set[Any] = set()
+    _collect(x, kinds)
+    if Tracer in kinds:
+        # A traced value must not be taken for its number.
+        return _stacked(x, call)
+    if kinds <= _PYTHON:
+        return as_value(x)
+    found = (as_value(k()) if k in _PYTHON else k for k in kinds)
+    pairs = [
+        (k, False) if isinstance(k, np.dtype) else (k.dtype, k.type.weak) for k in found
+    ]
+    return asarray(x, dtypes.promote(*pairs)[0])
 
 
-def _traced(x: Any) -> bool:
-    # A traced value in a list must not be taken for its number.
-    if isinstance(x, list | tuple):
-        return any(_traced(part) for part in x)
-    return isinstance(x, Tracer)
+_PYTHON = frozenset((bool, int, float, complex))
+
+
+def _collect(x: Any, kinds: set[Any]) -> None:
+    """Collect what lists hold: types of Python's numbers, dtypes, or tracers."""
+    for part in x:
+        if isinstance(part, list | tuple):
+            _collect(part, kinds)
+        elif type(part) in _PYTHON:
+            kinds.add(type(part))
+        elif isinstance(part, Tracer):
+            kinds.add(Tracer)
+        else:
+            kinds.add(as_numeric(part, "asarray").dtype)
 
 
 def _stacked(x: Any, call: str) -> Any:

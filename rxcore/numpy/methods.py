@@ -7,7 +7,7 @@ from typing import Any
 from rxcore.numpy.creation import copy
 from rxcore.numpy.dtypes import astype
 from rxcore.numpy.elementwise import clip, conj, conjugate, imag, real, round
-from rxcore.numpy.indexing import diagonal, nonzero, take, trace
+from rxcore.numpy.indexing import diagonal, nonzero, take
 from rxcore.numpy.linear import dot
 from rxcore.numpy.manipulation import (
     matrix_transpose,
@@ -99,7 +99,6 @@ __all__ = [
     "sum",
     "swapaxes",
     "take",
-    "trace",
     "transpose",
     "var",
 ]

@@ -7,6 +7,7 @@ reads through it for free.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -41,7 +42,12 @@ def normalize_axis(axis: Any, ndim: int, call: str) -> int:
     Raises:
         ShapeError: when it is out of range.
     """
-    found = int(axis.__index__())
+    try:
+        found = operator.index(axis)
+    except TypeError as error:
+        raise errors.DTypeError(
+            f"{call}: an axis must be an int, got {axis!r} ({type(axis).__name__})"
+        ) from error
     if not -ndim <= found < ndim:
         raise errors.ShapeError(
             f"{call}: axis {found} is out of range for an array of rank {ndim};"
@@ -174,6 +180,8 @@ def reshape(x: Any, shape: Any, *rest: int) -> Any:
                 f" multiple of {known}"
             )
         target = tuple(x.size // known if s == -1 else s for s in target)
+    elif target.count(-1) > 1:
+        raise errors.ShapeError(f"reshape: only one size of {target} may be -1")
     elif any(s < 0 for s in target):
         raise errors.ShapeError(f"reshape: shape {target} has negative sizes")
     return x if target == x.shape else _reshape.bind(x, shape=target)

@@ -10,6 +10,7 @@ import numpy as np
 from rxcore.base import dtypes, errors
 from rxcore.base.dtypes import DType
 from rxcore.ir.operators import Numeric
+from rxcore.ir.primitive import REGISTRY
 from rxcore.ir.types import Type
 from rxcore_kernels import memory
 
@@ -25,7 +26,7 @@ class Array(Numeric):
     the path of a warm call reads it without asking.
     """
 
-    __slots__ = ("__weakref__", "_host", "buffer", "type")
+    __slots__ = ("__weakref__", "_host", "_number", "buffer", "type")
 
     type: Type
     buffer: Any
@@ -44,10 +45,12 @@ class Array(Numeric):
 
     @classmethod
     def scalar(cls, number: Any, type: Type) -> Array:
-        """Return an Array of rank 0 that holds a number."""
+        """Return an Array of rank 0 that holds a number: a literal of Graphs."""
         host = np.asarray(number).astype(type.dtype)
         host.flags.writeable = False
-        return cls.of_host(type, host)
+        made = cls.of_host(type, host)
+        made._number = host.item()
+        return made
 
     @property
     def host(self) -> Any:
@@ -94,10 +97,8 @@ class Array(Numeric):
         return not (hasattr(self, "buffer") or hasattr(self, "_host"))
 
     def literal(self) -> Any:
-        """Return the Python number that this Array came from, or None."""
-        if not self.type.weak or self.type.ndim:
-            return None
-        return self.host.item()
+        """Return the number that this Array was made of, or None."""
+        return getattr(self, "_number", None)
 
     @property
     def device(self) -> str:
@@ -255,6 +256,10 @@ def as_value(x: Any) -> Array:
         return x
     if isinstance(x, _SCALARS) and not isinstance(x, np.generic):
         dtype = _weak(x)
+        if isinstance(x, int) and not -(2**63) <= x < 2**64:
+            raise errors.DTypeError(
+                f"the Python integer {x} does not fit 64 bits; use a float"
+            )
         return Array.scalar(x, Type(dtype, (), weak=not isinstance(x, bool)))
     return asarray(x)
 
@@ -284,6 +289,9 @@ def asarray(x: Any, dtype: Any = None) -> Array:
         if wanted is None or wanted == x.dtype:
             return x if not x.type.weak else Array.of_host(x.type.strong(), x.host)
         return from_host(x.host.astype(wanted), Type(wanted, x.shape))
+    if isinstance(x, Numeric):
+        convert = REGISTRY["convert"]
+        return x if wanted is None else convert.bind(x, dtype=wanted)  # type: ignore[return-value]
     try:
         host = np.array(x)
     except ValueError as error:
@@ -292,14 +300,24 @@ def asarray(x: Any, dtype: Any = None) -> Array:
         ) from error
     if host.dtype == object and _has_arrays(x):
         host = np.array(_to_host(x))
+    if host.dtype.kind in "USOmMV" and host.dtype not in dtypes.ALL:
+        names = ", ".join(d.name for d in dtypes.ALL)
+        raise errors.DTypeError(
+            f"asarray: expected numbers, got {_shown(x)}, which NumPy reads as dtype"
+            f" {host.dtype}; the dtypes are {names}"
+        )
     python = not hasattr(x, "dtype") and not _holds_numpy(x)
     if wanted is None and python:
         wanted = _default_for(host)
     found = dtypes.as_dtype(wanted if wanted is not None else host.dtype)
-    if host.dtype == object or host.dtype.kind in "USOmM":
-        raise dtypes.DTypeError_(host.dtype)
     host = host.astype(found, order="C", copy=False)
     return from_host(host, Type(found, host.shape))
+
+
+def _shown(x: Any) -> str:
+    text = repr(x)
+    short = text if len(text) <= 60 else text[:57] + "..."
+    return f"{type(x).__name__} {short}"
 
 
 def _default_for(host: Any) -> DType | None:

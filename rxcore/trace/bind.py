@@ -52,7 +52,11 @@ def as_numeric(x: Any, call: str = "") -> Any:
     try:
         return as_value(x)
     except (TypeError, ValueError) as error:
-        if isinstance(error, errors.UserError):
+        if isinstance(error, errors.UserError) and (
+            hasattr(x, "dtype")
+            or isinstance(x, int)
+            or not isinstance(error, errors.DTypeError)
+        ):
             raise
         where = f"{call}: " if call else ""
         raise errors.TreeError(

@@ -22,6 +22,8 @@ def numeric_leaves(value: Any, call: str) -> tuple[list[Any], tree.TreeDef]:
     for k, leaf in enumerate(leaves):
         try:
             made.append(as_numeric(leaf))
+        except errors.DTypeError as error:
+            raise errors.DTypeError(f"{call}: the leaf{_path(value, k)}: {error}") from error
         except errors.TreeError as error:
             path = _path(value, k)
             raise errors.TreeError(

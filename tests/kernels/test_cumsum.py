@@ -38,13 +38,11 @@ def numbers(rng, shape, dtype, combine="add"):
     return rng.standard_normal(shape).astype(dtype)
 
 
-def cumulate(x, *, combine="add", axis_last=False, backwards=False, **options):
+def cumulate(x, *, combine="add", backwards=False, **options):
     """Run a plan along the middle axis; the margin of the result must not change."""
     outer, n, inner = x.shape
     full = np.full(x.size + 16, 7, x.dtype)
-    plan = plan_cumulative(
-        combine, x.dtype.name, outer, n, inner=1 if axis_last else inner, **options
-    )
+    plan = plan_cumulative(combine, x.dtype.name, outer, n, inner=inner, **options)
     assert plan is not None
     run_plan(plan, [np.ascontiguousarray(x)], [full], backwards=backwards)
     assert (full[x.size :] == 7).all()

@@ -10,6 +10,7 @@ its own index only, and no path leads from one to the other through a third.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 from attrs import define, field
@@ -452,10 +453,7 @@ class Fuser:
         done: set[Value] = set(self.graph.inputs)
         waiting = self._aliases(done, made)
         by_node = {g.node: g for g in self.groups}
-        order = sorted(
-            range(len(self.ancestors)), key=lambda n: self.ancestors[n].bit_count()
-        )
-        for node in self._topological(order):
+        for node in self._topological():
             e = self.barriers.get(node)
             if e is None:
                 e = self._group_equation(by_node[node], stored)
@@ -466,21 +464,34 @@ class Fuser:
             waiting = self._ready(waiting, done, made)
         return Graph(self.graph.inputs, self.graph.outputs, tuple(made))
 
-    def _topological(self, order: list[int]) -> list[int]:
-        done = 0
+    def _topological(self) -> list[int]:
+        """Order nodes as the program does: what it computes late lives shortly."""
+        place = {v: k for k, e in enumerate(self.graph.equations) for v in e.outputs}
+        first = [len(place)] * len(self.ancestors)
+        for v, node in self.node_of.items():
+            first[node] = min(first[node], place[v])
+        for node, e in self.barriers.items():
+            if not e.outputs:
+                first[node] = 0
+        missing = [mask.bit_count() for mask in self.ancestors]
+        after: list[list[int]] = [[] for _ in self.ancestors]
+        for node, mask in enumerate(self.ancestors):
+            while mask:
+                low = mask & -mask
+                after[low.bit_length() - 1].append(node)
+                mask ^= low
+        ready = [(first[n], n) for n, count in enumerate(missing) if not count]
+        heapify(ready)
         out: list[int] = []
-        pending = order
-        while pending:
-            rest = []
-            for n in pending:
-                if self.ancestors[n] & ~done == 0:
-                    out.append(n)
-                    done |= 1 << n
-                else:
-                    rest.append(n)
-            if len(rest) == len(pending):
-                raise errors.InternalError(f"fuse made a cycle of groups\n{self.graph}")
-            pending = rest
+        while ready:
+            _, node = heappop(ready)
+            out.append(node)
+            for later in after[node]:
+                missing[later] -= 1
+                if not missing[later]:
+                    heappush(ready, (first[later], later))
+        if len(out) < len(self.ancestors):
+            raise errors.InternalError(f"fuse made a cycle of groups\n{self.graph}")
         return out
 
     def _aliases(self, done: set[Value], made: list[Equation]) -> list[Equation]:
