@@ -17,7 +17,7 @@ A program is fourteen 64-bit words::
 import platform
 
 from rxcore_kernels.pool_text import POOL
-from rxcore_kernels.source import Source
+from rxcore_kernels.source import DIRECT, Source
 from rxcore_kernels.steps_text import STEPS
 from rxcore_kernels.workers_text import WORKERS
 
@@ -461,7 +461,8 @@ def engine_source() -> Source:
     """Return the engine's whole text."""
     symbol = "rxcore_engine"
     slots = "".join(f"@c.{name} = internal global ptr null\n" for name in IMPORTS)
-    lines = [f"define i32 @{symbol}(ptr noalias %words, i64 %lo, i64 %hi) {{"]
+    head = f"define i32 @{symbol}(ptr noalias %words, i64 %lo, i64 %hi)"
+    lines = [f"{head} {DIRECT} {{"]
     for k, name in enumerate(IMPORTS):
         lines += [
             f"  %p{k} = getelementptr i64, ptr %words, i64 {k}",

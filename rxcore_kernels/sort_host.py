@@ -35,7 +35,7 @@ def words_at(address: int, count: int) -> list[int]:
     return list((ctypes.c_int64 * count).from_address(address))
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=16)
 def sample_places(n: int, size: int) -> Array:
     """Return indices spread over n, jittered so that no pattern of the data fits."""
     jitter = np.random.default_rng(n).random(size)

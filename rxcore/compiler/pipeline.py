@@ -15,6 +15,7 @@ from rxcore.compiler.graph_passes.fuse import fuse
 from rxcore.compiler.graph_passes.inline import inline
 from rxcore.compiler.graph_passes.simplify import simplify
 from rxcore.compiler.graph_passes.tidy_scans import tidy_scans
+from rxcore.compiler.graph_passes.tidy_switches import tidy_switches
 from rxcore.ir.graph import Graph
 from rxcore.ir.verify import verify
 
@@ -25,6 +26,7 @@ PASSES: tuple[Pass, ...] = (
     simplify,
     cse,
     dce,
+    tidy_switches,
     tidy_scans,
     simplify,
     cse,

@@ -10,7 +10,10 @@ from attrs import frozen
 
 from rxcore.base import dtypes, errors, tree
 from rxcore.compiler.forms import is_pulled
+from rxcore.compiler.graph_passes.inline import unfold
+from rxcore.control.jit import call as jitted_call
 from rxcore.ir.graph import Equation, Graph, Literal, Operand, Value
+from rxcore.ir.operators import Numeric
 from rxcore.ir.primitive import Calls, Expand
 from rxcore.ir.types import Type
 from rxcore.runtime.array import Array
@@ -56,8 +59,19 @@ def capture_body(
         return outs
 
     made: Captured = capture(flat, types, f"rx.{call}")
-    out = tree.unflatten(found[0], made.graph.out_types)
-    return Body(made.graph, made.constants, found[0], out)
+    # A jitted function inside is part of the body: hoisting sees through it.
+    graph = unfold(made.graph, _jitted)
+    out = tree.unflatten(found[0], graph.out_types)
+    return Body(graph, made.constants, found[0], out)
+
+
+def _jitted(e: Equation) -> Graph | None:
+    return e.params["graph"] if e.primitive is jitted_call else None
+
+
+def shown(x: Any) -> str:
+    """Return words for a value of the wrong kind."""
+    return f"an array {x.type}" if isinstance(x, Numeric) else f"a {type(x).__name__}"
 
 
 def paths(value: Any) -> list[str]:

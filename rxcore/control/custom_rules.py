@@ -8,7 +8,7 @@ from typing import Any
 from attrs import define, field, frozen
 
 from rxcore.base import dtypes, errors, tree
-from rxcore.control.bodies import paths, place
+from rxcore.control.bodies import paths, place, shown
 from rxcore.ir.graph import Graph
 from rxcore.ir.interpret import interpret
 from rxcore.ir.primitive import REGISTRY, Calls, NoRule, Opaque, Primitive
@@ -119,7 +119,7 @@ class Push:
         if not (isinstance(pair, tuple | list) and len(pair) == 2):
             raise errors.TreeError(
                 f"{g.name}: the rule must return a pair (result, tangent), it returned"
-                f" a {type(pair).__name__}"
+                f" {shown(pair)}"
             )
         outs = g.out_leaves(pair[0], None, "result")
         return outs, g.out_leaves(pair[1], [o.type for o in outs], "tangent")
@@ -280,7 +280,7 @@ class Both:
         if not (isinstance(pair, tuple | list) and len(pair) == 2):
             raise errors.TreeError(
                 f"{g.name}: the forward rule must return a pair (result, residuals), it"
-                f" returned a {type(pair).__name__}"
+                f" returned {shown(pair)}"
             )
         outs = g.out_leaves(pair[0], None, "result")
         residuals, residual_tree = numeric_leaves(pair[1], f"{g.name} (residuals)")

@@ -262,7 +262,9 @@ class _Jitted:
         try:
             leaves = [leaf_of(x) for x in raw]
         except (errors.TreeError, errors.DTypeError):
-            leaves, _ = numeric_leaves((dynamic, loose), f"jit({self.name})")
+            call = f"jit({self.name})"
+            leaves = numeric_leaves(dynamic, f"{call} (arguments)")[0]
+            leaves += numeric_leaves(loose, f"{call} (keyword arguments)")[0]
         types = tuple([x.type for x in leaves])
         key = (
             treedef,

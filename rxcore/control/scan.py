@@ -17,6 +17,7 @@ from rxcore.control.bodies import (
     promoted,
     read,
     same,
+    shown,
 )
 from rxcore.control.hoist import Loop, hoist
 from rxcore.control.residuals import choose
@@ -539,7 +540,7 @@ def capture_carried(
         if not (isinstance(out, tuple | list) and len(out) == 2):
             raise errors.TreeError(
                 "scan: the function must return a pair (carry, output), it returned"
-                f" a {type(out).__name__}"
+                f" {shown(out)}"
             )
         return tuple(out)
 

@@ -11,7 +11,7 @@ Example:
     array([1.       , 2.7182817, 0.       ], dtype=float32)
 """
 
-from rxcore.loops.math_error import erf, erfc, erfinv
+from rxcore.loops.math_error import erf, erfc, erfinv, erfinv_rounded
 from rxcore.loops.math_exponential import cosh, exp, exp2, expm1, logistic, sinh, tanh
 from rxcore.loops.math_gamma import digamma, lgamma
 from rxcore.loops.math_logarithm import acosh, asinh, atanh, log, log1p, log2, log10
@@ -33,6 +33,7 @@ __all__ = [
     "erf",
     "erfc",
     "erfinv",
+    "erfinv_rounded",
     "exp",
     "exp2",
     "expm1",

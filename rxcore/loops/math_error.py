@@ -260,11 +260,10 @@ def erfc(x: Term) -> Term:
     return select(a < 0.5, 1.0 - _erf_small(x, form), result)
 
 
-def _erfinv_single(x: Term) -> Term:
-    # XLA's -log1p(-x * x), rounding of x * x included: normal draws agree with JAX's.
-    square = x * x
+def _erfinv_single(x: Term, exact: bool) -> Term:
+    square, low = exact_square(x) if exact else (x * x, x.constant(0.0))
     u = 1.0 - square
-    w = -log_of_sum(u, (1.0 - u) - square, FLOAT32)
+    w = -log_of_sum(u, ((1.0 - u) - square) - low, FLOAT32)
     centre = w < 5.0
     argument = select(centre, w - 2.5, w.emit("sqrt") - 3.0)
     return x * polynomial(argument, blend(centre, _CENTRE, _TAIL, x))
@@ -285,13 +284,22 @@ def _erfinv_double(x: Term) -> Term:
 
 
 def erfinv(x: Term) -> Term:
-    """Return the inverse of erf on (-1, 1); infinite at the ends, NaN outside.
+    """Return the inverse of erf on (-1, 1); infinite at the ends, NaN outside."""
+    return _erfinv(x, exact=True)
 
-    In float32 this is XLA's formula (so random normals agree with JAX's), which loses
-    digits where x * x rounds close to 1; float64 keeps them.
+
+def erfinv_rounded(x: Term) -> Term:
+    """Return erfinv with x * x rounded in float32, as XLA evaluates it.
+
+    Random normals come from it, so that draws agree with JAX's; it loses digits where
+    x * x rounds close to 1. float64 is erfinv itself.
     """
-    form = format_of(x)
-    result = _erfinv_single(x) if form is FLOAT32 else _erfinv_double(x)
+    return _erfinv(x, exact=False)
+
+
+def _erfinv(x: Term, exact: bool) -> Term:
+    single = format_of(x) is FLOAT32
+    result = _erfinv_single(x, exact) if single else _erfinv_double(x)
     magnitude = abs(x)
     end = select(magnitude == 1.0, x * math.inf, math.nan)
     return select(magnitude < 1.0, result, end)

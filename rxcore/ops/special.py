@@ -19,7 +19,7 @@ from rxcore.ops.mathematics import exp
 from rxcore.ops.power import square
 from rxcore.ops.samples import SHAPES, Case, Samples, draw
 
-__all__ = ["digamma", "erf", "erfc", "erfinv", "lgamma", "polygamma"]
+__all__ = ["digamma", "erf", "erfc", "erfinv", "erfinv_rounded", "lgamma", "polygamma"]
 
 
 def _in_double(function: Callable[..., Term]) -> Callable[..., Any]:
@@ -72,6 +72,13 @@ erfinv: Primitive = _special(
     math.erfinv,
     lambda t, out, x: mul(t, mul(numbers.sqrt(numbers.pi) / 2, exp(square(out)))),
     "Return the number whose erf is x.",
+    (-0.95, 0.95),
+)
+erfinv_rounded: Primitive = _special(
+    "erfinv_rounded",
+    math.erfinv_rounded,
+    lambda t, out, x: mul(t, mul(numbers.sqrt(numbers.pi) / 2, exp(square(out)))),
+    "Return erfinv as XLA evaluates it in float32: what random normals are made of.",
     (-0.95, 0.95),
 )
 lgamma: Primitive = _special(

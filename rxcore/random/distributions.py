@@ -19,7 +19,7 @@ from rxcore.ops.families import broadcast_shapes, number
 from rxcore.ops.magnitude import abs_, maximum, minimum, nextafter, sign
 from rxcore.ops.mathematics import log, log1p
 from rxcore.ops.random_bits import random_bits
-from rxcore.ops.special import erf, erfinv
+from rxcore.ops.special import erf, erfinv_rounded
 from rxcore.ops.stop import stop_gradient
 from rxcore.random.keys import checked, sizes
 from rxcore.runtime.array import Array, from_host
@@ -151,7 +151,7 @@ def normal(key: Any, shape: Any = (), dtype: Any = None) -> Any:
     found = _floating(dtype, "normal")
     low = float(np.nextafter(found.type(-1), found.type(0)))
     drawn = uniform(checked(key, "normal"), shape, found, low, 1.0)
-    return mul(erfinv(drawn), number(math.sqrt(2), found))
+    return mul(erfinv_rounded(drawn), number(math.sqrt(2), found))
 
 
 def truncated_normal(
@@ -195,7 +195,7 @@ def truncated_normal(
     drawn = uniform(
         checked(key, call), target, found, erf(div(low, root)), erf(div(high, root))
     )
-    out = mul(erfinv(drawn), root)
+    out = mul(erfinv_rounded(drawn), root)
     # Rounding must not lead out of the open interval.
     bottom = nextafter(stop_gradient(low), number(math.inf, found))
     top = nextafter(stop_gradient(high), number(-math.inf, found))

@@ -93,6 +93,17 @@ def test_a_choice_whose_index_is_shared_stays_a_choice():
     assert "switch" in [e.primitive.name for e in made.program.optimized.equations]
 
 
+def test_results_that_nothing_uses_leave_every_branch():
+    def f(i, x, w):
+        return switch(i, [lambda: (x, exp(w)), lambda: (x * 2, w)])[0]
+
+    made = inspect(f)(1, X, W).program.optimized
+    (choice,) = [e for e in made.equations if e.primitive.name == "switch"]
+    assert len(choice.outputs) == 1
+    assert len(choice.inputs) == 2
+    close(jit(f)(1, X, W), X.host * 2)
+
+
 def test_cond_takes_only_one_branch():
     seen = []
 

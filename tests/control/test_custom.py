@@ -293,6 +293,20 @@ def test_cse_does_not_undo_a_checkpoint():
     assert products(checkpoint(deep)) in (11, 12)
 
 
+def test_checkpoint_needs_less_memory():
+    x, w = draw(4, 16, 16), draw(5, 16, 16)
+
+    def peak(f):
+        def loss(x, w):
+            for _ in range(6):
+                x = f(x, w)
+            return sum_(x**2)
+
+        return inspect(grad(loss))(x, w).peak_bytes
+
+    assert peak(checkpoint(deep)) < 0.7 * peak(deep)
+
+
 def test_checkpoint_composes():
     def f(x):
         return sum_(sin(x) * exp(x))

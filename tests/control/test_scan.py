@@ -273,6 +273,15 @@ def test_products_of_step_inputs_leave_the_loop():
     assert scans[1].params["carries"] == 2
 
 
+def test_hoisting_sees_through_jitted_functions():
+    weights, xs, start = recurrent()
+    step = jit(lambda carry, x: cell(weights)(carry, [x]))
+    made = capture(lambda xs: scan(step, start, xs)[0], [xs.type]).graph
+    (loop,) = [e for e in made.equations if e.primitive.name == "scan"]
+    names = [e.primitive.name for e in loop.params["graph"].equations]
+    assert names.count("contract") == 1
+
+
 def test_accumulated_products_become_one():
     a, b = draw(0, 20, 3, 4), draw(1, 20, 4, 2)
 
@@ -470,7 +479,7 @@ WRONG = [
     (
         lambda: scan(lambda c, _: c, START, STEPS),
         errors.TreeError,
-        "scan: the function must return a pair (carry, output), it returned a Recorded",
+        "scan: the function must return a pair (carry, output), it returned an array f32[3]",
     ),
     (
         lambda: scan(lambda c, x: (c, x), START, (STEPS, START)),

@@ -11,8 +11,17 @@ from rxcore.ir.primitive import Calls, Expand
 
 def inline(graph: Graph) -> Graph:
     """Replace calls, and ops that mean a Graph, by the equations they hold."""
+    return unfold(graph, _held)
+
+
+def unfold(graph: Graph, held: Callable[[Equation], Graph | None]) -> Graph:
+    """Replace each equation for which `held` gives a Graph by that Graph's equations."""
+
+    def inner(g: Graph) -> Graph:
+        return unfold(g, held)
+
     if not any(
-        _held(e) or any(True for _ in subgraphs(e.params)) for e in graph.equations
+        held(e) or any(True for _ in subgraphs(e.params)) for e in graph.equations
     ):
         return graph
     instead: dict[Value, Operand] = {}
@@ -21,14 +30,21 @@ def inline(graph: Graph) -> Graph:
     def read(o: Operand) -> Operand:
         return instead.get(o, o) if isinstance(o, Value) else o
 
+    changed = False
     for e in graph.equations:
         inputs = tuple(map(read, e.inputs))
-        held = _held(e)
-        if held is None:
-            made.append(map_subgraphs(e.replace(inputs=inputs), inline))
+        found = held(e)
+        if found is None:
+            moved = any(a is not b for a, b in zip(inputs, e.inputs, strict=True))
+            kept = map_subgraphs(e.replace(inputs=inputs) if moved else e, inner)
+            changed = changed or kept is not e
+            made.append(kept)
             continue
-        outputs = _copy(inline(held), inputs, made)
+        changed = True
+        outputs = _copy(inner(found), inputs, made)
         instead.update(zip(e.outputs, outputs, strict=True))
+    if not changed:
+        return graph
     return Graph(graph.inputs, tuple(map(read, graph.outputs)), tuple(made))
 
 
