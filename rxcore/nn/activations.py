@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from rxcore import numpy as rnp
 from rxcore.base import dtypes, errors
-from rxcore.ops.compare import select
 from rxcore.ops.convert import convert
 from rxcore.ops.iota import broadcasted_iota
 from rxcore.ops.logsumexp import logsumexp
-from rxcore.ops.mathematics import exp, expm1, logaddexp, logistic
-from rxcore.ops.mathematics import tanh as _tanh
-from rxcore.ops.reduce import max_, sum_
-from rxcore.ops.shape import expand_dims, normalize_axis
+from rxcore.ops.mathematics import logistic
+from rxcore.ops.shape import normalize_axis
 from rxcore.ops.special import erfc
 from rxcore.ops.stop import stop_gradient
 from rxcore.trace.bind import as_numeric
@@ -54,7 +52,7 @@ def relu(x: Any) -> Any:
     """
     x = _real(x, "nn.relu")
     # A NaN is not <= 0: it stays.
-    return select(x <= 0, 0, x)
+    return rnp.where(x <= 0, 0, x)
 
 
 def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
@@ -78,7 +76,7 @@ def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
     acoustic models", 2013.
     """
     x = _inexact(x, "nn.leaky_relu")
-    return select(x >= 0, x, negative_slope * x)
+    return rnp.where(x >= 0, x, negative_slope * x)
 
 
 def elu(x: Any, alpha: float = 1.0) -> Any:
@@ -103,7 +101,7 @@ def elu(x: Any, alpha: float = 1.0) -> Any:
     """
     x = _inexact(x, "nn.elu")
     # The branch not taken must not overflow: 0 times its derivative would be NaN.
-    return select(x > 0, x, alpha * expm1(select(x > 0, 0, x)))
+    return rnp.where(x > 0, x, alpha * rnp.expm1(rnp.where(x > 0, 0, x)))
 
 
 def gelu(x: Any, approximate: bool = True) -> Any:
@@ -131,7 +129,7 @@ def gelu(x: Any, approximate: bool = True) -> Any:
     x = _inexact(x, "nn.gelu")
     if approximate:
         inner = math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))
-        return x * (0.5 * (1 + _tanh(inner)))
+        return x * (0.5 * (1 + rnp.tanh(inner)))
     return 0.5 * x * erfc(x * -math.sqrt(0.5))
 
 
@@ -193,7 +191,7 @@ def tanh(x: Any) -> Any:
         >>> rx.nn.tanh(rx.asarray([0.0, 100.0]))
         Array([0., 1.], dtype=float32)
     """
-    return _tanh(_inexact(x, "nn.tanh"))
+    return rnp.tanh(_inexact(x, "nn.tanh"))
 
 
 def softplus(x: Any) -> Any:
@@ -215,7 +213,7 @@ def softplus(x: Any) -> Any:
     Paper: Dugas et al., "Incorporating second-order functional knowledge for better
     option pricing", 2001.
     """
-    return logaddexp(_inexact(x, "nn.softplus"), 0.0)
+    return rnp.logaddexp(_inexact(x, "nn.softplus"), 0.0)
 
 
 def softmax(x: Any, axis: int = -1) -> Any:
@@ -242,8 +240,8 @@ def softmax(x: Any, axis: int = -1) -> Any:
     x = _inexact(x, "nn.softmax")
     axis = normalize_axis(axis, x.ndim, "nn.softmax")
     # The shift does not change the result: no derivative flows through it.
-    powers = exp(x - stop_gradient(max_(x, axis, keepdims=True)))
-    return powers / sum_(powers, axis, keepdims=True)
+    powers = rnp.exp(x - stop_gradient(rnp.max(x, axis, keepdims=True)))
+    return powers / rnp.sum(powers, axis, keepdims=True)
 
 
 def log_softmax(x: Any, axis: int = -1) -> Any:
@@ -310,7 +308,7 @@ def is_class(x: Any, count: int, axis: int, call: str) -> Any:
     """Say for each class along a new axis whether it is the one that `x` names."""
     axis = normalize_axis(axis, x.ndim + 1, call)
     shape = [*x.shape[:axis], count, *x.shape[axis:]]
-    return broadcasted_iota(dtypes.int32, shape, axis) == expand_dims(x, axis)
+    return broadcasted_iota(dtypes.int32, shape, axis) == rnp.expand_dims(x, axis)
 
 
 def _real(x: Any, call: str) -> Any:

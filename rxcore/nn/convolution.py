@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rxcore import numpy as rnp
 from rxcore import random
 from rxcore.base import errors
 from rxcore.nn import initializers
@@ -12,7 +13,6 @@ from rxcore.nn.initializers import Initializer
 from rxcore.nn.layer import Layer
 from rxcore.nn.linear import check_sizes
 from rxcore.ops.convolve import conv as _conv
-from rxcore.ops.shape import reshape, transpose
 from rxcore.trace.bind import as_numeric
 
 __all__ = ["conv"]
@@ -92,7 +92,7 @@ def conv(
         weight_key, bias_key = random.split(key)
         shape = (*window, channels_in // groups, channels_out)
         drawn = first(weight_key, shape, dtype)
-        params = {"weight": transpose(drawn, (rank + 1, rank, *range(rank)))}
+        params = {"weight": rnp.transpose(drawn, (rank + 1, rank, *range(rank)))}
         if bias:
             params["bias"] = bias_init(bias_key, (channels_out,), dtype)
         return params
@@ -115,6 +115,8 @@ def conv(
             groups=groups,
             transposed=transposed,
         )
-        return y + reshape(params["bias"], (channels_out, *[1] * rank)) if bias else y
+        return (
+            y + rnp.reshape(params["bias"], (channels_out, *[1] * rank)) if bias else y
+        )
 
     return Layer(init, apply)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from rxcore import numpy as rnp
 from rxcore import random
 from rxcore.base import errors
 from rxcore.nn.layer import Layer
-from rxcore.ops.compare import select
 from rxcore.trace.bind import as_numeric
 
 __all__ = ["dropout"]
@@ -56,6 +56,6 @@ def dropout(rate: float) -> Layer:
                 "nn.dropout: training=True needs randomness; pass apply(..., key=key)"
             )
         kept = random.bernoulli(key, 1 - rate, x.shape)
-        return select(kept, x / (1 - rate), 0)
+        return rnp.where(kept, x / (1 - rate), 0)
 
     return Layer(lambda _: (), apply)

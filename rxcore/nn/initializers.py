@@ -6,10 +6,11 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from rxcore import numpy as rnp
 from rxcore import random
 from rxcore.base import dtypes, errors
 from rxcore.ops.convert import convert
-from rxcore.ops.shape import broadcast_to, normalize_axis
+from rxcore.ops.shape import normalize_axis
 
 __all__ = [
     "Initializer",
@@ -84,7 +85,7 @@ def constant(value: Any) -> Initializer:
 
     def draw(key: Any, shape: Shape, dtype: Any = None) -> Any:
         del key
-        return broadcast_to(convert(value, _floating(dtype)), tuple(shape))
+        return rnp.broadcast_to(convert(value, _floating(dtype)), tuple(shape))
 
     return draw
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from rxcore import numpy as rnp
 from rxcore import random
 from rxcore.base import dtypes, errors
 from rxcore.nn import initializers
 from rxcore.nn.initializers import Initializer
 from rxcore.nn.layer import Layer
-from rxcore.ops.gather import take
-from rxcore.ops.matmul import matmul
 from rxcore.trace.bind import as_numeric
 
 __all__ = ["dense", "embedding"]
@@ -71,7 +70,7 @@ def dense(
                 f"nn.dense: x has shape {x.shape}; expected (..., {features_in}), the"
                 " last axis being features_in"
             )
-        y = matmul(x, params["weight"])
+        y = rnp.matmul(x, params["weight"])
         return y + params["bias"] if bias else y
 
     return Layer(init, apply)
@@ -124,7 +123,7 @@ def embedding(
                 f"nn.embedding: x is {x.dtype.name} (shape {x.shape}); expected"
                 " integers"
             )
-        return take(params["weight"], x, axis=0)
+        return rnp.take(params["weight"], x, axis=0)
 
     return Layer(init, apply)
 

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from rxcore import numpy as rnp
 from rxcore.base import dtypes, errors
 from rxcore.nn.activations import is_class
-from rxcore.ops.compare import select
 from rxcore.ops.convert import convert
 from rxcore.ops.logsumexp import logsumexp
-from rxcore.ops.magnitude import abs_, minimum
-from rxcore.ops.mathematics import logaddexp
-from rxcore.ops.power import square
-from rxcore.ops.reduce import sum_
 from rxcore.ops.shape import normalize_axis
 from rxcore.trace.bind import as_numeric
 
@@ -67,8 +63,8 @@ def softmax_cross_entropy(
     if labels.shape == logits.shape and not dtypes.is_integer(labels.dtype):
         shifted = logits - logsumexp(logits, axis, keepdims=True)
         # A class that is out of the question (-inf) costs nothing without a share.
-        terms = select(labels == 0, 0, labels * shifted)
-        return _reduce(-sum_(terms, axis), reduction, call)
+        terms = rnp.where(labels == 0, 0, labels * shifted)
+        return _reduce(-rnp.sum(terms, axis), reduction, call)
     expected = logits.shape[:axis] + logits.shape[axis + 1 :]
     if labels.shape != expected or not dtypes.is_integer(labels.dtype):
         raise errors.ShapeError(
@@ -78,9 +74,9 @@ def softmax_cross_entropy(
         )
     # A sum over one term: its derivative needs no scatter.
     hit = is_class(labels, logits.shape[axis], axis, call)
-    chosen = sum_(select(hit, logits, 0), axis)
+    chosen = rnp.sum(rnp.where(hit, logits, 0), axis)
     known = (labels >= 0) & (labels < logits.shape[axis])
-    loss = select(known, logsumexp(logits, axis) - chosen, float("nan"))
+    loss = rnp.where(known, logsumexp(logits, axis) - chosen, float("nan"))
     return _reduce(loss, reduction, call)
 
 
@@ -117,7 +113,7 @@ def sigmoid_binary_cross_entropy(
     _check_shapes(logits, labels, call, "logits", "labels")
     if not dtypes.is_inexact(labels.dtype):
         labels = convert(labels, logits.dtype)
-    loss = logaddexp(logits, 0.0) - labels * logits
+    loss = rnp.logaddexp(logits, 0.0) - labels * logits
     return _reduce(loss, reduction, call)
 
 
@@ -145,7 +141,7 @@ def mse(predictions: Any, targets: Any, *, reduction: str = "mean") -> Any:
         Array(2., dtype=float32)
     """
     error = _difference(predictions, targets, "nn.mse")
-    return _reduce(square(error), reduction, "nn.mse")
+    return _reduce(rnp.square(error), reduction, "nn.mse")
 
 
 def mae(predictions: Any, targets: Any, *, reduction: str = "mean") -> Any:
@@ -172,7 +168,7 @@ def mae(predictions: Any, targets: Any, *, reduction: str = "mean") -> Any:
         Array(1., dtype=float32)
     """
     error = _difference(predictions, targets, "nn.mae")
-    return _reduce(abs_(error), reduction, "nn.mae")
+    return _reduce(rnp.abs(error), reduction, "nn.mae")
 
 
 def huber(
@@ -210,9 +206,9 @@ def huber(
     """
     if isinstance(delta, int | float) and not delta > 0:
         raise errors.UserError(f"nn.huber: delta={delta}; expected delta > 0")
-    size = abs_(_difference(predictions, targets, "nn.huber"))
+    size = rnp.abs(_difference(predictions, targets, "nn.huber"))
     # Without a branch: the part up to delta counts squared, the rest as it is.
-    near = minimum(size, delta)
+    near = rnp.minimum(size, delta)
     return _reduce(near * (size - 0.5 * near), reduction, "nn.huber")
 
 
@@ -246,9 +242,9 @@ def _reduce(loss: Any, reduction: str, call: str) -> Any:
     if reduction == "none":
         return loss
     if reduction == "sum":
-        return sum_(loss)
+        return rnp.sum(loss)
     if reduction == "mean":
-        return sum_(loss) / loss.size if loss.size else sum_(loss) / 0.0
+        return rnp.mean(loss)
     raise errors.UserError(
         f"{call}: reduction={reduction!r}; expected 'mean', 'sum' or 'none'"
     )

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rxcore import numpy as rnp
 from rxcore.base import dtypes, errors
 from rxcore.nn import initializers
 from rxcore.nn.layer import Layer, StatefulLayer
 from rxcore.nn.linear import check_sizes
 from rxcore.ops.convert import convert
 from rxcore.ops.mathematics import rsqrt
-from rxcore.ops.power import square
-from rxcore.ops.reduce import sum_
-from rxcore.ops.shape import reshape
 from rxcore.trace.bind import as_numeric
 
 __all__ = ["batch_norm", "group_norm", "layer_norm"]
@@ -131,9 +129,11 @@ def group_norm(
         del key, training
         x = _floating(x, "nn.group_norm")
         _check_channels(x, channels, "nn.group_norm")
-        wide = reshape(_wide(x), (x.shape[0], groups, channels // groups, *x.shape[2:]))
+        wide = rnp.reshape(
+            _wide(x), (x.shape[0], groups, channels // groups, *x.shape[2:])
+        )
         mean, variance = _moments(wide, tuple(range(2, wide.ndim)))
-        y = reshape((wide - mean) * rsqrt(variance + epsilon), x.shape)
+        y = rnp.reshape((wide - mean) * rsqrt(variance + epsilon), x.shape)
         return convert(_affine(params, y, _along_channels(x)), x.dtype)
 
     return Layer(_learned((channels,), scale, bias, dtype), apply)
@@ -212,7 +212,9 @@ def batch_norm(
             mean, variance = _moments(wide, axes)
             state = _remembered(state, mean, variance, x.size // channels, momentum)
         else:
-            mean, variance = (reshape(state[k], along) for k in ("mean", "variance"))
+            mean, variance = (
+                rnp.reshape(state[k], along) for k in ("mean", "variance")
+            )
         y = (wide - mean) * rsqrt(variance + epsilon)
         return convert(_affine(params, y, along), x.dtype), state
 
@@ -227,7 +229,8 @@ def _remembered(
     new = {"mean": mean, "variance": unbiased}
     return {
         name: convert(
-            momentum * old + (1 - momentum) * reshape(new[name], old.shape), old.dtype
+            momentum * old + (1 - momentum) * rnp.reshape(new[name], old.shape),
+            old.dtype,
         )
         for name, old in state.items()
     }
@@ -247,19 +250,16 @@ def _learned(shape: tuple[int, ...], scale: bool, bias: bool, dtype: Any) -> Any
 
 def _affine(params: Any, y: Any, shape: tuple[int, ...]) -> Any:
     if "scale" in params:
-        y = y * reshape(params["scale"], shape)
+        y = y * rnp.reshape(params["scale"], shape)
     if "bias" in params:
-        y = y + reshape(params["bias"], shape)
+        y = y + rnp.reshape(params["bias"], shape)
     return y
 
 
 def _moments(x: Any, axes: tuple[int, ...]) -> tuple[Any, Any]:
     """Return mean and variance along axes, which stay with length 1."""
-    count = 1
-    for a in axes:
-        count *= x.shape[a]
-    mean = sum_(x, axes, keepdims=True) / count
-    return mean, sum_(square(x - mean), axes, keepdims=True) / count
+    mean = rnp.mean(x, axes, keepdims=True)
+    return mean, rnp.mean(rnp.square(x - mean), axes, keepdims=True)
 
 
 def _wide(x: Any) -> Any:

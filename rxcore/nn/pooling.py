@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
+from rxcore import numpy as rnp
 from rxcore.base import dtypes, errors
 from rxcore.ops.convert import convert
 from rxcore.ops.convolve import resolve_padding
-from rxcore.ops.shape import broadcast_to
 from rxcore.ops.window import reduce_window
 from rxcore.trace.bind import as_numeric
 
@@ -90,11 +91,8 @@ def avg_pool(
         x = convert(x, dtypes.to_inexact(x.dtype))
     total = reduce_window(x, None, "add", *settings)
     if count_include_pad:
-        size = 1
-        for n in settings[0]:
-            size *= n
-        return total / size
-    ones = broadcast_to(convert(1, x.dtype), (1, 1, *x.shape[2:]))
+        return total / math.prod(settings[0])
+    ones = rnp.ones((1, 1, *x.shape[2:]), x.dtype)
     return total / reduce_window(ones, None, "add", *settings)
 
 

@@ -38,11 +38,12 @@ def _special(
     derivative: Callable[..., Any],
     document: str,
     samples: Any = (-3.0, 3.0),
+    reference: Callable[..., Any] | None = None,
 ) -> Primitive:
     return elementwise(
         name,
         function,
-        reference=_in_double(function),
+        reference=reference or _in_double(function),
         types=dtypes.FLOATS,
         floating=True,
         partials=(derivative,),
@@ -80,6 +81,8 @@ erfinv_rounded: Primitive = _special(
     lambda t, out, x: mul(t, mul(numbers.sqrt(numbers.pi) / 2, exp(square(out)))),
     "Return erfinv as XLA evaluates it in float32: what random normals are made of.",
     (-0.95, 0.95),
+    # Its roundings are its meaning, so the reference has them too.
+    partial(evaluate, math.erfinv_rounded),
 )
 lgamma: Primitive = _special(
     "lgamma",

@@ -7,9 +7,10 @@ from typing import Any
 
 from attrs import frozen
 
+from rxcore import numpy as rnp
 from rxcore.base import dtypes, tree
 from rxcore.ops.convert import convert
-from rxcore.ops.mathematics import expm1, rsqrt, sqrt
+from rxcore.ops.mathematics import rsqrt
 from rxcore.optim.optimizer import (
     LearningRate,
     Optimizer,
@@ -19,7 +20,6 @@ from rxcore.optim.optimizer import (
     rate_at,
     zeros_like,
 )
-from rxcore.runtime.array import asarray
 
 __all__ = ["AdamState", "adam", "adamw"]
 
@@ -142,7 +142,7 @@ def _adam(
 
     def init(params: Any) -> AdamState:
         mean, square = zeros_like(params, call), zeros_like(params, call)
-        return AdamState(asarray(0), mean, square)
+        return AdamState(rnp.asarray(0), mean, square)
 
     def update(grads: Any, state: AdamState, params: Any) -> tuple[Any, AdamState]:
         rate, count = rate_at(learning_rate, state.step), state.step + 1
@@ -154,7 +154,7 @@ def _adam(
             pace = rate / _unbiased(b1, count, p.dtype)
             spread = rsqrt(_unbiased(b2, count, p.dtype))
             kept = (1 - rate * weight_decay) * p if weight_decay else p
-            return kept - pace * m / (sqrt(v) * spread + eps), m, v
+            return kept - pace * m / (rnp.sqrt(v) * spread + eps), m, v
 
         moments = (state.mean, state.square)
         moved, mean, square = map_leaves(move, grads, params, moments, call)
@@ -168,4 +168,4 @@ def _unbiased(decay: float, count: Any, dtype: Any) -> Any:
     if not decay:
         return 1.0
     wide = dtypes.float32 if dtype in dtypes.HALVES else dtype
-    return -expm1(convert(count, wide) * math.log(decay))
+    return -rnp.expm1(convert(count, wide) * math.log(decay))

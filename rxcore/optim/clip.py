@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from rxcore import numpy as rnp
 from rxcore.base import dtypes, errors, tree
 from rxcore.ops.convert import convert
-from rxcore.ops.elementwise import mul
-from rxcore.ops.magnitude import clamp, maximum
-from rxcore.ops.mathematics import sqrt
-from rxcore.ops.power import square
-from rxcore.ops.reduce import sum_
-from rxcore.runtime.array import asarray
 from rxcore.transforms.arguments import numeric_leaves
 
 __all__ = ["clip_by_global_norm", "clip_by_value", "global_norm"]
@@ -37,11 +32,11 @@ def global_norm(values: Any) -> Any:
         >>> rx.optim.global_norm({"w": rx.asarray([3.0]), "b": rx.asarray(4.0)})
         Array(5., dtype=float32)
     """
-    total = asarray(0.0)
+    total = rnp.asarray(0.0)
     for x in _floating(values, "optim.global_norm")[0]:
         wide = convert(x, dtypes.float32) if x.dtype in dtypes.HALVES else x
-        total = total + sum_(square(wide))
-    return sqrt(total)
+        total = total + rnp.sum(rnp.square(wide))
+    return rnp.sqrt(total)
 
 
 def clip_by_global_norm(grads: Any, max_norm: float) -> Any:
@@ -73,8 +68,8 @@ def clip_by_global_norm(grads: Any, max_norm: float) -> Any:
             f"optim.clip_by_global_norm: max_norm={max_norm}; expected max_norm > 0"
         )
     leaves, treedef = _floating(grads, "optim.clip_by_global_norm")
-    factor = max_norm / maximum(global_norm(grads), max_norm)
-    return tree.unflatten(treedef, [convert(mul(g, factor), g.dtype) for g in leaves])
+    factor = max_norm / rnp.maximum(global_norm(grads), max_norm)
+    return tree.unflatten(treedef, [convert(g * factor, g.dtype) for g in leaves])
 
 
 def clip_by_value(grads: Any, low: float, high: float) -> Any:
@@ -104,7 +99,7 @@ def clip_by_value(grads: Any, low: float, high: float) -> Any:
             f"optim.clip_by_value: low={low} is above high={high}; swap them"
         )
     leaves, treedef = _floating(grads, "optim.clip_by_value")
-    return tree.unflatten(treedef, [clamp(low, g, high) for g in leaves])
+    return tree.unflatten(treedef, [rnp.clip(g, low, high) for g in leaves])
 
 
 def _floating(values: Any, call: str) -> tuple[list[Any], tree.TreeDef]:

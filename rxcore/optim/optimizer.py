@@ -7,10 +7,9 @@ from typing import Any
 
 from attrs import frozen
 
+from rxcore import numpy as rnp
 from rxcore.base import dtypes, errors, tree
 from rxcore.ops.convert import convert
-from rxcore.ops.shape import broadcast_to
-from rxcore.runtime.array import asarray
 from rxcore.trace.bind import as_numeric
 
 __all__ = ["LearningRate", "Optimizer", "Schedule"]
@@ -46,11 +45,7 @@ class Optimizer:
 def zeros_like(params: Any, call: str) -> Any:
     """Return zeros in the structure, shapes and dtypes of parameters."""
     # Each call makes arrays of its own: a donated state must not hold one twice.
-    return tree.map_(lambda p: _zeros(_parameter(p, call)), params)
-
-
-def _zeros(p: Any) -> Any:
-    return broadcast_to(asarray(0, p.dtype), p.shape)
+    return tree.map_(lambda p: rnp.zeros_like(_parameter(p, call)), params)
 
 
 def _parameter(p: Any, call: str) -> Any:

@@ -6,12 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from rxcore import numpy as rnp
 from rxcore.base import dtypes, errors
-from rxcore.ops.compare import select
 from rxcore.ops.convert import convert
-from rxcore.ops.magnitude import clamp
-from rxcore.ops.mathematics import cos
-from rxcore.ops.shape import broadcast_to
 from rxcore.optim.optimizer import Schedule
 from rxcore.trace.bind import as_numeric
 
@@ -37,7 +34,7 @@ def constant(value: float) -> Schedule:
 
     def schedule(step: Any) -> Any:
         step = _number(step, "optim.constant")
-        return broadcast_to(convert(value, step.dtype), step.shape)
+        return rnp.broadcast_to(convert(value, step.dtype), step.shape)
 
     return schedule
 
@@ -143,7 +140,7 @@ def cosine(
 
     def fall(step: Any) -> Any:
         share = _share(step, steps - warmup, "optim.cosine")
-        return end + (peak - end) * (0.5 * (1 + cos(math.pi * share)))
+        return end + (peak - end) * (0.5 * (1 + rnp.cos(math.pi * share)))
 
     return (
         join([linear_warmup(peak, warmup, start), fall], [warmup]) if warmup else fall
@@ -188,7 +185,7 @@ def join(schedules: Sequence[Schedule], boundaries: Sequence[int]) -> Schedule:
         step = as_numeric(step, "optim.join")
         value = schedules[0](step)
         for part, start in zip(schedules[1:], boundaries, strict=True):
-            value = select(step >= start, part(step - start), value)
+            value = rnp.where(step >= start, part(step - start), value)
         return value
 
     return schedule
@@ -196,7 +193,7 @@ def join(schedules: Sequence[Schedule], boundaries: Sequence[int]) -> Schedule:
 
 def _share(step: Any, steps: int, call: str) -> Any:
     """Return the part of the way that is done, in [0, 1]."""
-    return clamp(0.0, _number(step, call) / steps, 1.0)
+    return rnp.clip(_number(step, call) / steps, 0.0, 1.0)
 
 
 def _number(step: Any, call: str) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 
 from attrs import frozen
 
+from rxcore import numpy as rnp
 from rxcore.base import errors, tree
 from rxcore.optim.optimizer import (
     LearningRate,
@@ -16,7 +17,6 @@ from rxcore.optim.optimizer import (
     rate_at,
     zeros_like,
 )
-from rxcore.runtime.array import asarray
 
 __all__ = ["SGDState", "sgd"]
 
@@ -83,7 +83,7 @@ def sgd(
 
     def init(params: Any) -> SGDState:
         zeros = zeros_like(params, "optim.sgd")
-        return SGDState(asarray(0), zeros if momentum else None)
+        return SGDState(rnp.asarray(0), zeros if momentum else None)
 
     def update(grads: Any, state: SGDState, params: Any) -> tuple[Any, SGDState]:
         rate = rate_at(learning_rate, state.step)
