@@ -115,8 +115,8 @@ def conv(
             groups=groups,
             transposed=transposed,
         )
-        return (
-            y + rnp.reshape(params["bias"], (channels_out, *[1] * rank)) if bias else y
-        )
+        if not bias:
+            return y
+        return y + rnp.reshape(params["bias"], (channels_out, *[1] * rank))
 
     return Layer(init, apply)

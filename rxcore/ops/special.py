@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math as numbers
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np

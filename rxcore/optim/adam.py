@@ -73,7 +73,7 @@ def adam(
         >>> w = rx.asarray([1.0, -2.0])
         >>> state = optimizer.init(w)
         >>> w, state = optimizer.update(2 * w, state, w)
-        >>> w
+        >>> rx.numpy.round(w, 3)
         Array([ 0.9, -1.9], dtype=float32)
 
     Paper: Kingma and Ba, "Adam: a method for stochastic optimization", 2015.
@@ -118,7 +118,7 @@ def adamw(
         >>> w = rx.asarray([1.0, -2.0])
         >>> state = optimizer.init(w)
         >>> w, state = optimizer.update(2 * w, state, w)
-        >>> w
+        >>> rx.numpy.round(w, 3)
         Array([ 0.85, -1.8 ], dtype=float32)
 
     Paper: Loshchilov and Hutter, "Decoupled weight decay regularization", 2019.

@@ -479,7 +479,8 @@ WRONG = [
     (
         lambda: scan(lambda c, _: c, START, STEPS),
         errors.TreeError,
-        "scan: the function must return a pair (carry, output), it returned an array f32[3]",
+        "scan: the function must return a pair (carry, output), it returned an array"
+        " f32[3]",
     ),
     (
         lambda: scan(lambda c, x: (c, x), START, (STEPS, START)),

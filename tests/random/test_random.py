@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -43,6 +44,10 @@ def kept(entry: Any, seed: int) -> Any:
     return np.array(found["bits"], kind).view(dtype).reshape(found["shape"])
 
 
+def is_exact(entry: Any) -> bool:
+    return any(entry is other for other in EXACT)
+
+
 def close(ours: Any, theirs: Any) -> None:
     """Hold floats against each other, with an error of some units in the last place."""
     x, y = np.asarray(ours), np.asarray(theirs)
@@ -72,12 +77,12 @@ def test_numbers_are_those_of_jax(entry: Any, seed: int) -> None:
 def test_live_jax_agrees(entry: Any) -> None:
     jax = importlib.import_module("jax")
     name, args, options = entry
-    seed = int(np.random.default_rng().integers(2**31))
+    seed = zlib.crc32(named(entry).encode()) >> 1
     with jax.enable_x64(needs_wide(entry)):
         key = jax.random.PRNGKey(np.int32(seed))
         theirs = np.asarray(getattr(jax.random, name)(key, *args, **options))
     ours = drawn(entry, seed)
-    if entry in EXACT:
+    if is_exact(entry):
         assert bits_of(ours) == bits_of(theirs), f"seed {seed}"
     else:
         close(ours, theirs)
@@ -94,7 +99,7 @@ def test_compiled_and_mapped_are_eager(entry: Any) -> None:
     one_by_one = np.stack([np.asarray(draw(k)) for k in keys])
     compiled = np.stack([np.asarray(rx.jit(draw)(k)) for k in keys])
     mapped = rx.vmap(draw)(keys)
-    if entry in EXACT:
+    if is_exact(entry):
         np.testing.assert_array_equal(compiled, one_by_one)
         np.testing.assert_array_equal(np.asarray(mapped), one_by_one)
     else:

@@ -15,22 +15,17 @@ def inline(graph: Graph) -> Graph:
 
 
 def unfold(graph: Graph, held: Callable[[Equation], Graph | None]) -> Graph:
-    """Replace each equation for which `held` gives a Graph by that Graph's equations."""
+    """Replace equations by the equations of the Graph that `held` gives for them."""
+    instead: dict[Value, Operand] = {}
+    made: list[Equation] = []
+    changed = False
 
     def inner(g: Graph) -> Graph:
         return unfold(g, held)
 
-    if not any(
-        held(e) or any(True for _ in subgraphs(e.params)) for e in graph.equations
-    ):
-        return graph
-    instead: dict[Value, Operand] = {}
-    made: list[Equation] = []
-
     def read(o: Operand) -> Operand:
         return instead.get(o, o) if isinstance(o, Value) else o
 
-    changed = False
     for e in graph.equations:
         inputs = tuple(map(read, e.inputs))
         found = held(e)
