@@ -8,6 +8,7 @@ from typing import Any
 from rxcore.base import dtypes, errors, tree
 from rxcore.control.scan import scan
 from rxcore.control.while_loop import while_loop
+from rxcore.ops.families import promote
 from rxcore.ops.iota import iota
 from rxcore.ops.join import concatenate
 from rxcore.ops.shape import reshape, slice_
@@ -66,14 +67,8 @@ def fori_loop(
         i, value = state
         return i + 1, body_fun(i, value)
 
-    state = (_strong(start, stop), init_val)
+    state = (promote((start, stop), call="fori_loop")[0], init_val)
     return while_loop(lambda s: s[0] < stop, body, state)[1]
-
-
-def _strong(x: Any, like: Any) -> Any:
-    dtype, weak = dtypes.promote((x.dtype, x.type.weak), (like.dtype, like.type.weak))
-    del weak
-    return x.astype(dtype) if hasattr(x, "astype") else x
 
 
 def _integer(x: Any) -> Any:

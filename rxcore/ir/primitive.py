@@ -118,7 +118,7 @@ class Native:
 
 @frozen
 class Accumulating:
-    """Builds its own Nest: `function(types, outs, **params) -> Nest | None`.
+    """Builds its own Nest: `function(types, outs, **params) -> Nest | Plan | None`.
 
     For scatters and other loops whose order matters; buffers are named `in0`, `in1`,
     ..., `out0`, ...

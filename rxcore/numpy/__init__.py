@@ -6,6 +6,7 @@ arrays, ndarrays, numbers and nested lists.
 
 from __future__ import annotations
 
+from rxcore.ir.operators import Numeric as ndarray
 from rxcore.numpy.creation import (
     arange,
     array,
@@ -271,7 +272,6 @@ from rxcore.numpy.statistics import (
     std,
     var,
 )
-from rxcore.runtime.array import Array as ndarray
 
 __all__ = [
     "abs",

@@ -349,8 +349,8 @@ def _limit(value: Any) -> Any:
         return found
     raise errors.TraceError(
         f"arange: a limit of type {found.type} is traced by {found.trace.transform}, so"
-        " the length of the result is not known; pass it as a static argument of rx.jit,"
-        " or count up to a fixed length and use where"
+        " the length of the result is not known; pass it as a static argument of"
+        " rx.jit, or count up to a fixed length and use where"
     )
 
 

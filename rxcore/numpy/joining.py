@@ -15,7 +15,7 @@ from rxcore.ops import shape as maps
 from rxcore.ops.compare import lt, ne, select
 from rxcore.ops.convert import convert
 from rxcore.ops.elementwise import remainder, sub
-from rxcore.ops.gather import take
+from rxcore.ops.gather import gather
 from rxcore.ops.iota import iota
 from rxcore.ops.magnitude import maximum, minimum
 
@@ -445,10 +445,7 @@ def pad(
         )
     if mode in ("constant", "empty"):
         return _surrounded(found, widths, constant_values)
-    for axis, (low, high) in enumerate(widths):
-        if low or high:
-            found = _extended(found, axis, low, high, mode)
-    return found
+    return _extended(found, widths, mode)
 
 
 def _pairs(pad_width: Any, x: Any) -> list[tuple[int, int]]:
@@ -482,25 +479,40 @@ def _surrounded(x: Any, widths: list[tuple[int, int]], values: Any) -> Any:
     return x
 
 
-def _extended(x: Any, axis: int, low: int, high: int, mode: str) -> Any:
-    """Read each element of a padded axis from its place in the array."""
-    length = x.shape[axis]
-    if not length:
-        raise errors.ShapeError(
-            f"pad: mode {mode!r} cannot extend axis {axis} of length 0"
-        )
-    place = sub(iota(dtypes.int32, low + length + high), low)
+def _extended(x: Any, widths: list[tuple[int, int]], mode: str) -> Any:
+    """Read each element from its place in the array, with one gather."""
+    grown = [axis for axis, width in enumerate(widths) if width != (0, 0)]
+    if not grown:
+        return x
+    block = range(grown[0], grown[-1] + 1)
+    places = []
+    for axis in block:
+        low, high = widths[axis]
+        if axis in grown and not x.shape[axis]:
+            raise errors.ShapeError(
+                f"pad: mode {mode!r} cannot extend axis {axis} of length 0"
+            )
+        place = _places(x.shape[axis], low, high, mode)
+        thin = tuple(place.size if a == axis else 1 for a in block)
+        places.append(maps.reshape(place, thin))
+    return gather(x, *places, axes=tuple(block), place=block[0])
+
+
+def _places(length: int, low: int, high: int, mode: str) -> Any:
+    """Return where the elements of a padded axis come from."""
+    place = iota(dtypes.int32, low + length + high)
+    if not low and not high:
+        return place
+    place = sub(place, low)
     if mode == "edge":
-        place = minimum(maximum(place, 0), length - 1)
-    elif mode == "wrap":
-        place = remainder(place, length)
-    else:
-        # A mirror has a period of two lengths; at "reflect" the ends count once.
-        period = max(2 * length - 2, 1) if mode == "reflect" else 2 * length
-        place = remainder(place, period)
-        last = period if mode == "reflect" else period - 1
-        place = select(lt(place, length), place, sub(last, place))
-    return take(x, place, axis, mode="clip")
+        return minimum(maximum(place, 0), length - 1)
+    if mode == "wrap":
+        return remainder(place, length)
+    # A mirror has a period of two lengths; at "reflect" the ends count once.
+    period = max(2 * length - 2, 1) if mode == "reflect" else 2 * length
+    place = remainder(place, period)
+    last = period if mode == "reflect" else period - 1
+    return select(lt(place, length), place, sub(last, place))
 
 
 def diff(

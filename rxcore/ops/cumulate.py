@@ -6,6 +6,7 @@ themselves: so they are right where elements are 0, at every order.
 
 from __future__ import annotations
 
+import math
 import math as numbers
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -30,6 +31,8 @@ from rxcore.ops.mathematics import exp
 from rxcore.ops.reduce import linear_jvp
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.trace.bind import as_numeric
+from rxcore_kernels.cumsum import plan_cumulative
+from rxcore_kernels.plan import Plan
 
 __all__ = [
     "cumlogsumexp",
@@ -176,6 +179,21 @@ def _cases(low: float, high: float, zeros: bool = False) -> Any:
     return cases
 
 
+# From here on the kernel's extra pass over the data pays.
+_LONG = 1 << 12
+
+
+def _kernel(combine: str, x: Type, axis: int, reverse: bool) -> Plan | None:
+    """Return the hand-made kernel's plan, where there is one and rows are long."""
+    n = x.shape[axis]
+    if not combine or n < _LONG or n >= 1 << 31:
+        return None
+    outer, inner = math.prod(x.shape[:axis]), math.prod(x.shape[axis + 1 :])
+    return plan_cumulative(
+        combine, x.dtype.name, outer, n, inner=inner, reverse=reverse
+    )
+
+
 def _cumulative(
     name: str,
     *,
@@ -189,9 +207,13 @@ def _cumulative(
     document: str,
     keys: Keys | None = None,
     slots: dict[str, Any] | None = None,
+    combine: str = "",
 ) -> Primitive:
-    def lower(ins: Any, outs: Any, *, axis: int, reverse: bool) -> Nest:
+    def lower(ins: Any, outs: Any, *, axis: int, reverse: bool) -> Nest | Plan:
         del outs
+        plan = _kernel(combine, ins[0], axis, reverse)
+        if plan is not None:
+            return plan
         return recurrence(
             name, ins, axis, reverse, initial, lambda first, c, x: step(c, x), keys
         )
@@ -340,6 +362,7 @@ def _sum_transpose(ct: Any, x: Any, *, axis: int, reverse: bool) -> Any:
 
 _cumsum: Primitive = _cumulative(
     "cumsum",
+    combine="add",
     types=dtypes.NUMBERS,
     initial=lambda dtype: 0,
     step=lambda carry, x: carry + x,
@@ -368,6 +391,7 @@ def _prod_jvp(primals: Any, tangents: Any, *, axis: int, reverse: bool) -> Any:
 
 _cumprod: Primitive = _cumulative(
     "cumprod",
+    combine="mul",
     types=dtypes.NUMBERS,
     initial=lambda dtype: 1,
     step=lambda carry, x: carry * x,

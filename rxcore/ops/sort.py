@@ -9,13 +9,17 @@ import numpy as np
 
 from rxcore.base import dtypes, errors
 from rxcore.base.dtypes import DType
-from rxcore.ir.primitive import NoRule, Opaque, Primitive
+from rxcore.ir.graph import Graph
+from rxcore.ir.primitive import Expand, Native, NoRule, Opaque, Primitive
 from rxcore.ir.types import Type
 from rxcore.ops import shape as maps
 from rxcore.ops.gather import take_along_axis
 from rxcore.ops.iota import broadcasted_iota
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.trace.bind import as_numeric
+from rxcore.trace.capture import capture
+from rxcore_kernels.plan import Plan
+from rxcore_kernels.sort import plan_argsort, plan_sort
 
 __all__ = ["argsort", "sort"]
 
@@ -75,6 +79,105 @@ def _batch(args: Any, dims: Any, *, axis: int, keys: int) -> Any:
     return outs, (0,) * len(args)
 
 
+# What sorting is made of when it is compiled: rows, one key at a time ----------------
+
+
+def _rows(x: Type) -> tuple[int, int]:
+    n = x.shape[-1]
+    return x.size // max(n, 1), n
+
+
+def _values_plan(x: Type) -> Plan:
+    return plan_sort(x.dtype.name, *_rows(x))
+
+
+def _order_plan(x: Type) -> Plan:
+    return plan_argsort(x.dtype.name, *_rows(x), with_values=True)
+
+
+_INSIDE = NoRule("it exists only inside the compiler; `sort` has the rule")
+
+
+def _part(
+    name: str, infer: Any, lower: Any, reference: Any, document: str
+) -> Primitive:
+    return Primitive(
+        name=name,
+        family="compiler",
+        infer=infer,
+        lower=lower,
+        reference=reference,
+        jvp=_INSIDE,
+        transpose=_INSIDE,
+        batch=_INSIDE,
+        samples=_INSIDE,
+        multiple=True,
+        document=document,
+    )
+
+
+_sort_values = _part(
+    "sort_values",
+    lambda x: (x.strong(),),
+    Native(_values_plan),
+    lambda x: _reference(x, axis=x.ndim - 1, keys=1),
+    "Sort the rows of one array.",
+)
+
+
+def _order_reference(x: Any) -> tuple[Any, Any]:
+    order = np.argsort(sortable(x), -1, kind="stable")
+    return np.take_along_axis(x, order, -1), order.astype(np.int32)
+
+
+_sort_order = _part(
+    "sort_order",
+    lambda x: (x.strong(), Type(dtypes.int32, x.shape)),
+    Native(_order_plan),
+    _order_reference,
+    "Sort the rows of one array; give the order too.",
+)
+_sort_host = _part(
+    "sort_host",
+    _infer,
+    Opaque("complex numbers, or an axis of 2**31 and more, are sorted by NumPy"),
+    _reference,
+    "Sort on the host.",
+)
+
+
+def _expand(*types: Type, axis: int, keys: int) -> Graph:
+    held = any(dtypes.is_complex(t.dtype) for t in types)
+    if held or types[0].shape[axis] >= 1 << 31:
+
+        def whole(*xs: Any) -> Any:
+            return _sort_host.bind(*xs, axis=axis, keys=keys)
+
+        return capture(whole, types).graph
+    last = types[0].ndim - 1
+
+    def run(*xs: Any) -> list[Any]:
+        outs = _sort_rows([maps.move_axis(x, axis, last) for x in xs], keys)
+        return [maps.move_axis(x, last, axis) for x in outs]
+
+    return capture(run, types).graph
+
+
+def _sort_rows(xs: list[Any], keys: int) -> list[Any]:
+    """Sort by the last key first: each pass is stable, so the first key decides."""
+    if len(xs) == 1:
+        return list(_sort_values.bind(xs[0]))
+
+    def along(x: Any, order: Any) -> Any:
+        return take_along_axis(x, order, x.ndim - 1, mode="clip")
+
+    key, order = _sort_order.bind(xs[keys - 1])
+    for k in range(keys - 2, -1, -1):
+        key, step = _sort_order.bind(along(xs[k], order))
+        order = along(order, step)
+    return [key if k == 0 else along(x, order) for k, x in enumerate(xs)]
+
+
 _SHAPES: tuple[tuple[tuple[int, ...], int], ...] = (
     ((7,), 0),
     ((3, 5), 0),
@@ -109,7 +212,7 @@ _sort: Primitive = Primitive(
     name="sort",
     family="sort",
     infer=_infer,
-    lower=Opaque("sorting runs NumPy's vectorized sort"),
+    lower=Expand(_expand),
     reference=_reference,
     jvp=_jvp,
     transpose=NoRule("sort is not linear; its derivative is a gather"),

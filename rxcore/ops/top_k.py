@@ -9,13 +9,15 @@ import numpy as np
 
 from rxcore.base import dtypes, errors
 from rxcore.base.dtypes import DType
-from rxcore.ir.primitive import NoRule, Opaque, Primitive
+from rxcore.ir.primitive import Native, NoRule, Primitive
 from rxcore.ir.types import Type
 from rxcore.ops import shape as maps
 from rxcore.ops.gather import take_along_axis
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.ops.sort import distinct, sortable
 from rxcore.trace.bind import as_numeric
+from rxcore_kernels.plan import Plan
+from rxcore_kernels.top_k import plan_top_k
 
 __all__ = ["top_k"]
 
@@ -35,6 +37,11 @@ def _reference(x: Any, *, k: int) -> tuple[Any, Any]:
     order = np.argsort(sortable(x)[..., ::-1], -1, kind="stable")
     places = n - 1 - order[..., ::-1][..., :k]
     return np.take_along_axis(x, places, -1), places.astype(np.int32)
+
+
+def _plan(x: Type, *, k: int) -> Plan:
+    n = x.shape[-1]
+    return plan_top_k(x.dtype.name, x.size // max(n, 1), n, k)
 
 
 def _jvp(primals: Any, tangents: Any, *, k: int) -> Any:
@@ -60,7 +67,7 @@ _top_k: Primitive = Primitive(
     name="top_k",
     family="sort",
     infer=_infer,
-    lower=Opaque("selecting runs NumPy's vectorized sort"),
+    lower=Native(_plan),
     reference=_reference,
     jvp=_jvp,
     transpose=NoRule("top_k is not linear; its derivative is a gather"),

@@ -36,7 +36,8 @@ def global_norm(values: Any) -> Any:
     for x in _floating(values, "optim.global_norm")[0]:
         wide = convert(x, dtypes.float32) if x.dtype in dtypes.HALVES else x
         total = total + rnp.sum(rnp.square(wide))
-    return rnp.sqrt(total)
+    # The root is steep at 0, where the norm's derivative counts as 0.
+    return rnp.where(total == 0, total, rnp.sqrt(rnp.where(total == 0, 1, total)))
 
 
 def clip_by_global_norm(grads: Any, max_norm: float) -> Any:

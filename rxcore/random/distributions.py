@@ -22,7 +22,7 @@ from rxcore.ops.random_bits import random_bits
 from rxcore.ops.special import erf, erfinv_rounded
 from rxcore.ops.stop import stop_gradient
 from rxcore.random.keys import checked, sizes
-from rxcore.runtime.array import Array, from_host
+from rxcore.runtime.array import Array
 from rxcore.trace.bind import as_numeric
 
 __all__ = [
@@ -111,7 +111,7 @@ def uniform(
 def _span(low: Any, high: Any) -> Any:
     """Return high - low; of two numbers at once, also while tracing."""
     if isinstance(low, Array) and isinstance(high, Array) and not low.ndim + high.ndim:
-        return from_host(high.host - low.host, low.type.strong())
+        return number(high.host - low.host, low.dtype)
     return sub(high, low)
 
 

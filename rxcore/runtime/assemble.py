@@ -254,6 +254,8 @@ class Assembler:
             made = form.function(types, tuple(v.type for v in e.outputs), **e.params)
             if made is None:
                 self.host(e, ins, outs, "no loops for these types")
+            elif isinstance(made, Plan):
+                self.plan(made, ins, outs)
             else:
                 self.nest(self.print(made), ins, outs)
         else:

@@ -17,7 +17,7 @@ from rxcore.ops.magnitude import maximum
 from rxcore.ops.mathematics import cos, exp, sin, tanh
 from rxcore.ops.matmul import matmul
 from rxcore.ops.reduce import sum_
-from rxcore.ops.shape import reshape, slice_
+from rxcore.ops.shape import broadcast_to, reshape, slice_
 from rxcore.runtime.array import Array, asarray
 from rxcore.trace.capture import capture
 from rxcore.transforms.batching import vmap
@@ -420,6 +420,39 @@ def test_shared_inputs_get_summed_cotangents():
     close(grad(f, (0, 1))(gain, xs), grad(g, (0, 1))(gain, xs))
     # Two lane scans and the sum over lanes: no loop of launches.
     assert inspect(grad(f, (0, 1)))(gain, xs).launches <= 3
+
+
+def test_broadcast_inputs_get_summed_cotangents():
+    rows, start = draw(0, 6, 5), draw(1, 3, 5)
+
+    def body(c, x):
+        c = tanh(c * 0.5 + broadcast_to(x, (3, 5)))
+        return c, c * c
+
+    def f(rows, start):
+        return sum_(scan(body, start, rows)[1])
+
+    def g(rows, start):
+        c, total = start, 0.0
+        for t in range(6):
+            c, y = body(c, row(rows, t))
+            total = total + sum_(y)
+        return total
+
+    close(grad(f, (0, 1))(rows, start), grad(g, (0, 1))(rows, start))
+    # Two lane scans, and the sums over lanes of all steps at once.
+    assert inspect(grad(f, (0, 1)))(rows, start).launches <= 3
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (2, 0), (1, 3, 1)])
+def test_lanes_of_any_shape(shape):
+    xs, start = draw(0, 4, *shape), draw(1, *shape)
+
+    def body(carry, xs):
+        return [tanh(carry[0] * 0.5 + xs[0])], (carry[0], carry[0] * 2.0)
+
+    wanted = grad(by_loop(body, True), (0, 1))([start], [xs])
+    close(jit(grad(by_scan(body, True), (0, 1)))([start], [xs]), wanted)
 
 
 def test_carried_scalars_get_summed_cotangents():

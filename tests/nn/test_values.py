@@ -302,3 +302,21 @@ def test_parameters_have_the_dtype_asked_for(dtype):
     for layer in (nn.dense(2, 3, dtype=dtype), nn.conv(2, 3, (2,), dtype=dtype)):
         for leaf in rx.tree.leaves(layer.init(rx.random.key(0))):
             assert leaf.dtype.name == dtype
+
+
+def test_an_ensemble_is_drawn_by_vmap():
+    network = nn.sequential(
+        nn.conv(2, 3, (3,), weight_init=nn.initializers.glorot_uniform()),
+        nn.batch_norm(3),
+        nn.dense(4, 2, weight_init=nn.initializers.he_normal()),
+        nn.layer_norm(2),
+    )
+    keys = rx.random.split(rx.random.key(0), 3)
+    ensemble = rx.tree.leaves(rx.vmap(network.init)(keys))
+    for k in range(3):
+        one = network.init(keys[k])
+        assert rx.tree.structure(rx.jit(network.init)(keys[k])) == rx.tree.structure(
+            one
+        )
+        for found, expected in zip(ensemble, rx.tree.leaves(one), strict=True):
+            close(found[k], np.asarray(expected), 1e-6)

@@ -1,4 +1,4 @@
-"""The face against NumPy: values and dtypes, eager, compiled, mapped, differentiated."""
+"""The face against NumPy: values, dtypes, compiled, mapped and differentiated."""
 
 import doctest
 import types
@@ -157,7 +157,8 @@ def test_questions_about_shapes() -> None:
     x = np.zeros((2, 3))
     assert (rnp.ndim(x), rnp.shape(x), rnp.size(x), rnp.size(x, 1)) == (2, (2, 3), 6, 3)
     assert rnp.broadcast_shapes((2, 1), 3) == (2, 3)
-    assert rnp.isscalar(rnp.asarray(1)) and rnp.isscalar(2.0)
+    assert rnp.isscalar(rnp.asarray(1))
+    assert rnp.isscalar(2.0)
     assert not rnp.isscalar(x)
 
 

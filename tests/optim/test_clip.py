@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rxcore as rx
@@ -21,6 +21,7 @@ def test_global_norm():
     assert float(optim.global_norm(large)) == 600
 
 
+@settings(deadline=None)
 @given(limit=st.floats(0.01, 100))
 def test_clip_by_global_norm(limit):
     clipped = optim.clip_by_global_norm(GRADS, limit)
@@ -36,6 +37,12 @@ def test_small_gradients_are_left_alone():
         assert np.array_equal(clipped["w"], GRADS["w"])
     zeros = optim.clip_by_global_norm({"w": np.zeros(3, np.float32)}, 1.0)
     assert np.array_equal(zeros["w"], np.zeros(3))
+
+
+def test_no_gradient_has_a_derivative_without_nan():
+    slope = rx.grad(lambda g: optim.clip_by_global_norm(g, 1.0).sum())(np.zeros(3))
+    assert np.asarray(slope).tolist() == [1, 1, 1]
+    assert float(optim.global_norm({"w": np.float32([np.nan, 1])})) != 0
 
 
 def test_clip_by_value():

@@ -135,6 +135,27 @@ def test_vmap_is_a_loop(make, reference, options):
 
 
 @choices
+def test_a_scan_of_updates_is_a_loop(make, reference, options):
+    del reference
+    optimizer = make(decayed_step, **options)
+    start = {k: p.astype(np.float32) for k, p in START.items()}
+
+    def step(carry, _):
+        params, state = carry
+        value, grads = rx.value_and_grad(loss)(params)
+        params, state = optimizer.update(grads, state, params)
+        return (params, state), value
+
+    first = (start, optimizer.init(start))
+    (params, state), losses = rx.scan(step, first, None, length=STEPS)
+    assert losses.shape == (STEPS,)
+    assert int(state.step) == STEPS
+    expected = trained(optimizer, start)
+    for name in start:
+        np.testing.assert_allclose(params[name], expected[name], 1e-5, 1e-6)
+
+
+@choices
 def test_gradient_through_an_update_is_a_difference(make, reference, options):
     del reference
     optimizer = make(0.1, **options)

@@ -87,8 +87,7 @@ def _shown(value: Any) -> str:
 def bits_of(x: Any) -> dict[str, Any]:
     """Return an array as its dtype, its shape, and its bits as integers."""
     host = np.ascontiguousarray(x)
-    kind = "u1" if host.dtype == bool else f"u{host.dtype.itemsize}"
-    words = host.reshape(-1).view(kind).tolist()
+    words = host.reshape(-1).view(f"u{host.dtype.itemsize}").tolist()
     return {"dtype": host.dtype.name, "shape": list(np.shape(x)), "bits": words}
 
 

@@ -40,7 +40,7 @@ def drawn(entry: Any, seed: Any) -> Any:
 def kept(entry: Any, seed: int) -> Any:
     found = TABLE[f"{seed}: {named(entry)}"]
     dtype = np.dtype(found["dtype"])
-    kind = "u1" if dtype == bool else f"u{dtype.itemsize}"
+    kind = f"u{dtype.itemsize}"
     return np.array(found["bits"], kind).view(dtype).reshape(found["shape"])
 
 
