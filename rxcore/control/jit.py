@@ -16,7 +16,7 @@ from rxcore.ir.graph import Graph
 from rxcore.ir.primitive import Calls, NoRule, Primitive
 from rxcore.ir.types import Type
 from rxcore.ops.families import Linear
-from rxcore.runtime.array import Array
+from rxcore.runtime.array import Array, from_host
 from rxcore.runtime.program import Program, clearers, program_of
 from rxcore.trace.bind import as_numeric
 from rxcore.trace.capture import apply, capture
@@ -268,8 +268,9 @@ class _Jitted:
         types = tuple([x.type for x in leaves])
         key = (
             treedef,
-            tuple(fixed.items()),
-            tuple(sorted(named.items())),
+            # 1, 1.0 and True are equal, and yet other programs.
+            tuple((k, type(v), v) for k, v in fixed.items()),
+            tuple((k, type(named[k]), named[k]) for k in sorted(named)),
             types,
             config.current(),
         )
@@ -304,10 +305,11 @@ class _Jitted:
         entry, leaves = self.entry(args, kwargs, False)
         operands = [*leaves, *entry.constants]
         if entry.collective or any(isinstance(x, Tracer) for x in operands):
+            operands = [_copied(x) if _is_borrowed(x) else x for x in operands]
             outs = call.bind(*operands, graph=entry.graph, name=self.name)
             return entry.flattened.result(outs)
         program = entry.compiled()
-        outs = program.run(operands)
+        outs = _owned(program, program.run(operands), operands)
         if config.current().debug_nans:
             _find_nans(entry.graph, operands, outs)
         self.remember(args, kwargs, entry, leaves)
@@ -343,6 +345,25 @@ class _Jitted:
         """Compile for these arguments without running; return what was made."""
         entry, _ = self.entry(args, kwargs, False)
         return Inspection(entry.compiled())
+
+
+def _is_borrowed(x: Any) -> bool:
+    """Say whether an operand is the caller's own ndarray, which may change later."""
+    return isinstance(x, Array) and x.is_borrowed
+
+
+def _copied(x: Array) -> Array:
+    return from_host(x.host.copy(), x.type)
+
+
+def _owned(
+    program: Program, outs: list[Array], operands: Sequence[Array]
+) -> list[Array]:
+    """Copy those outputs that are the caller's own ndarrays."""
+    return [
+        _copied(o) if k >= 0 and operands[k].is_borrowed else o
+        for o, k in zip(outs, program.aliases, strict=True)
+    ]
 
 
 def _builder(flattened: Flattened, types: tuple[Type, ...]) -> Callable[..., Any]:

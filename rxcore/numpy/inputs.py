@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -105,10 +106,13 @@ def counts(value: Any, call: str) -> tuple[int, ...]:
     Raises:
         ShapeError: when a size is negative or no integer.
     """
-    given = value if isinstance(value, tuple | list) else (value,)
+    given = value.tolist() if isinstance(value, np.ndarray) else value
+    given = given if isinstance(given, tuple | list) else (given,)
     try:
-        found = tuple(int(n.__index__()) for n in given)
-    except AttributeError as error:
+        found = tuple(operator.index(n) for n in given)
+    except errors.TraceError:
+        raise
+    except TypeError as error:
         raise errors.ShapeError(
             f"{call}: a shape is an int or a tuple of ints, got {value!r}"
         ) from error

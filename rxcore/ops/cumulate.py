@@ -6,7 +6,7 @@ themselves: so they are right where elements are 0, at every order.
 
 from __future__ import annotations
 
-import math
+import math as numbers
 import math as numbers
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -174,6 +174,10 @@ def _cases(low: float, high: float, zeros: bool = False) -> Any:
                     x = np.where(rng.uniform(size=shape) < 0.2, 0, x).astype(dtype)
                 yield (x,), {"axis": axis, "reverse": reverse}
         yield (draw(rng, dtype, (0,)),), {"axis": 0, "reverse": False}
+        # Long enough for the hand-made kernel.
+        if high <= 4:
+            near = (low, high) if low >= 0 else (-1, 1)
+            yield (draw(rng, dtype, (_LONG, 2), *near),), {"axis": 0, "reverse": True}
         yield (draw(rng, dtype, (2, 0)),), {"axis": 0, "reverse": True}
 
     return cases
@@ -188,7 +192,7 @@ def _kernel(combine: str, x: Type, axis: int, reverse: bool) -> Plan | None:
     n = x.shape[axis]
     if not combine or n < _LONG or n >= 1 << 31:
         return None
-    outer, inner = math.prod(x.shape[:axis]), math.prod(x.shape[axis + 1 :])
+    outer, inner = numbers.prod(x.shape[:axis]), numbers.prod(x.shape[axis + 1 :])
     return plan_cumulative(
         combine, x.dtype.name, outer, n, inner=inner, reverse=reverse
     )

@@ -103,6 +103,8 @@ def sizes(shape: Any, call: str) -> tuple[int, ...]:
     given = shape if isinstance(shape, tuple | list) else (shape,)
     try:
         found = tuple(operator.index(n) for n in given)
+    except errors.TraceError:
+        raise
     except TypeError as error:
         raise errors.ShapeError(
             f"random.{call}: a shape is an int or a tuple of ints, got {shape!r}"

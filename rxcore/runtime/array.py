@@ -92,6 +92,12 @@ class Array(Numeric):
                 delattr(self, slot)
 
     @property
+    def is_borrowed(self) -> bool:
+        """Whether the elements are a caller's ndarray, which may be written to."""
+        host = getattr(self, "_host", None)
+        return host is not None and _may_change(host)
+
+    @property
     def is_deleted(self) -> bool:
         """Whether the Array was donated."""
         return not (hasattr(self, "buffer") or hasattr(self, "_host"))
@@ -212,6 +218,15 @@ class Array(Numeric):
 
     def __deepcopy__(self, memo: Any) -> Array:
         return from_host(self.host.copy(), self.type)
+
+
+def _may_change(host: Any) -> bool:
+    """Say whether anyone can write to an ndarray's memory."""
+    while isinstance(host, np.ndarray):
+        if host.flags.writeable:
+            return True
+        host = host.base
+    return False
 
 
 def DTypeErrorIndex(x: Array) -> TypeError:  # noqa: N802 - builds that error

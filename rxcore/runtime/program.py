@@ -55,6 +55,7 @@ class Program:
         cache_hits: kernels that were in memory or on disk.
         compiled: kernels that had to be compiled.
         peak_bytes: intermediates and outputs of one call.
+        aliases: for each output the input whose memory it is, or -1.
         native: the native program.
     """
 
@@ -70,6 +71,7 @@ class Program:
     compiled: int
     peak_bytes: int
     out_types: tuple[Type, ...]
+    aliases: tuple[int, ...]
     native: engine.NativeProgram = field(repr=False)
 
     def run(self, args: Sequence[Array]) -> list[Array]:
@@ -125,6 +127,7 @@ def compile_graph(graph: Graph, passes: tuple[Pass, ...] = PASSES) -> Program:
         compiled=compiled,
         peak_bytes=arena + sum(s.nbytes for s in specs if s.alias < 0),
         out_types=tuple(o.type for o in graph.outputs),
+        aliases=tuple(s.alias for s in specs),
         native=native,
     )
 

@@ -27,6 +27,7 @@ WRONG: tuple[tuple[Callable[[], Any], type[Exception], str], ...] = (
     (lambda: rnp.array_split(X, 0), rx.ShapeError, "one part or more"),
     (lambda: rnp.zeros((2, -1)), rx.ShapeError, "zeros: shape .* negative sizes"),
     (lambda: rnp.zeros(2.5), rx.ShapeError, "zeros: a shape is an int"),
+    (lambda: rx.jit(rnp.zeros)(2), rx.TraceError, "number of a traced value"),
     (lambda: rnp.full((2,), X), rx.ShapeError, "does not broadcast to"),
     (lambda: rnp.arange(0, 3, 0), rx.ShapeError, "the step must not be 0"),
     (lambda: rnp.arange(X), rx.ShapeError, "limits must be numbers"),

@@ -249,6 +249,11 @@ WRONG: tuple[tuple[Callable[[], Any], type[Exception], str], ...] = (
     (lambda: random.uniform(KEY, (-2,)), rx.ShapeError, "negative sizes"),
     (lambda: random.uniform(KEY, 2.5), rx.ShapeError, "a shape is an int"),
     (
+        lambda: rx.jit(lambda n: random.uniform(KEY, n))(2),
+        rx.TraceError,
+        "number of a traced value",
+    ),
+    (
         lambda: random.uniform(KEY, (2,), minval=np.zeros(3, "f")),
         rx.ShapeError,
         "uniform: shapes .* do not broadcast",
