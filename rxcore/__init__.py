@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from rxcore import ops as _ops
+from rxcore import ops as ops
 from rxcore.base.config import config
 from rxcore.base.errors import (
     DeviceError,

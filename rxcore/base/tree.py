@@ -106,5 +106,5 @@ def register(cls: type[T]) -> type[T]:
             object.__setattr__(made, name, value)
         return made
 
-    optree.register_pytree_node(cls, take_apart, put_together, namespace=NAMESPACE)  # type: ignore[type-var, arg-type]
-    return cls
+    optree.register_pytree_node(cls, take_apart, put_together, namespace=NAMESPACE)  # type: ignore[arg-type]
+    return cls  # type: ignore[return-value]

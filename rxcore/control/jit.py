@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect as inspection
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -29,7 +30,7 @@ from rxcore_kernels import engine
 __all__ = ["call", "inspect", "jit"]
 
 
-# The op that a jitted function is inside another trace ---------------------------------
+# The op that a jitted function is inside another trace ------------------------------
 
 
 def _infer(*types: Type, graph: Graph, name: str) -> tuple[Type, ...]:
@@ -79,7 +80,7 @@ call: Primitive = Primitive(
 )
 
 
-# Entries --------------------------------------------------------------------------------
+# Entries ----------------------------------------------------------------------------
 
 
 @define(eq=False)
@@ -191,6 +192,21 @@ def jit(
     ).wrapper()
 
 
+def _positional(function: Callable[..., Any]) -> tuple[str, ...] | None:
+    """Return the names of positional parameters, or None if there may be others."""
+    try:
+        parameters = inspection.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return None
+    kinds = (
+        inspection.Parameter.POSITIONAL_ONLY,
+        inspection.Parameter.POSITIONAL_OR_KEYWORD,
+    )
+    return tuple(p.name for p in parameters if p.kind in kinds)
+
+
 class _Jitted:
     """The state behind one jitted function."""
 
@@ -198,6 +214,7 @@ class _Jitted:
         self.function = function
         self.statics = statics
         self.name = getattr(function, "__name__", type(function).__name__)
+        self.positional = _positional(function)
         self.entries: dict[Any, Entry] = {}
         self.fast: dict[Any, Any] = {}
         clearers.append(self.clear)
@@ -238,9 +255,10 @@ class _Jitted:
     def split(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         """Separate static arguments from the pytree of dynamic ones."""
         s = self.statics
-        numbers = _numbers(tuple(s.static), len(args), "static_argnums")
+        numbers, also = self.chosen(s.static, args, "static_argnums")
+        names = s.names | also
         fixed = {k: args[k] for k in sorted(numbers)}
-        named = {k: v for k, v in kwargs.items() if k in s.names}
+        named = {k: v for k, v in kwargs.items() if k in names}
         for value in (*fixed.values(), *named.values()):
             try:
                 hash(value)
@@ -250,8 +268,23 @@ class _Jitted:
                     " hashable; use a tuple in place of a list, or do not make it static"
                 ) from error
         dynamic = tuple(a for k, a in enumerate(args) if k not in numbers)
-        loose = {k: v for k, v in kwargs.items() if k not in s.names}
+        loose = {k: v for k, v in kwargs.items() if k not in names}
         return fixed, named, dynamic, loose
+
+    def chosen(
+        self, given: frozenset[int], args: tuple[Any, ...], what: str
+    ) -> tuple[frozenset[int], frozenset[str]]:
+        """Return which arguments numbers choose: by position, and by name.
+
+        A parameter that is chosen may be left to its default, or given by name.
+        """
+        names = self.positional
+        if not given or names is None:
+            return _numbers(tuple(given), len(args), what), frozenset()
+        every = {k + len(names) if k < 0 else k for k in given}
+        absent = {k for k in every if len(args) <= k < len(names)}
+        here = _numbers(tuple(sorted(every - absent)), len(args), what)
+        return here, frozenset(names[k] for k in every if 0 <= k < len(names))
 
     def entry(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], tracing: bool
@@ -333,10 +366,9 @@ class _Jitted:
         s = self.statics
         if not s.donated and not s.donated_names:
             return
-        given = [
-            args[k] for k in _numbers(tuple(s.donated), len(args), "donate_argnums")
-        ]
-        given += [v for k, v in kwargs.items() if k in s.donated_names]
+        numbers, also = self.chosen(s.donated, args, "donate_argnums")
+        given = [args[k] for k in numbers]
+        given += [v for k, v in kwargs.items() if k in s.donated_names | also]
         for x in tree.leaves(given):
             if isinstance(x, Array):
                 x.donate()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from attrs import evolve, frozen
+
 from rxcore.control.bodies import (
     evaluate,
     read,
@@ -12,12 +14,12 @@ from rxcore.control.bodies import (
 from rxcore.control.hoist import Loop, hoist
 from rxcore.control.residuals import choose
 from rxcore.control.widen import widen
-from rxcore.ir.graph import Graph, Value
+from rxcore.ir.graph import Equation, Graph, Operand, Value
 from rxcore.ir.primitive import REGISTRY, Iterates, NoRule, Primitive
 from rxcore.ir.types import Type
 from rxcore.ops.families import Linear, zeros
 from rxcore.ops.shape import move_axis
-from rxcore.trace.capture import apply, capture
+from rxcore.trace.capture import Captured, apply, capture
 from rxcore.trace.tracer import current
 from rxcore.transforms.graphs import LinearizedGraph, batched, linearized
 from rxcore.transforms.jvp import instantiate, jvp_flat
@@ -104,13 +106,7 @@ def _widened(
 
     def run(*args: Any) -> list[Any]:
         constants, carries, steps = _parts(args, p)
-        inputs = made.captured.graph.inputs
-        cut, end = p["constants"], len(args)
-        body = Graph(
-            (*inputs[:cut], *inputs[end:], *inputs[cut:end]),
-            made.captured.graph.outputs,
-            made.captured.graph.equations,
-        )
+        body = _ordered(made.captured, p["constants"])
         fixed = (*constants, *made.captured.constants)
         start = tuple(made.start(carries))
         return made.finish(bind_loop(Loop(body, fixed, start, steps, *_tail(p))))
@@ -180,15 +176,8 @@ def _captured(
         *(sliced(o.type) for o in steps),
     ]
     made = capture(run, types)
-    inputs = made.graph.inputs
-    cut, end = len(constants), len(types)
-    graph = Graph(
-        (*inputs[:cut], *inputs[end:], *inputs[cut:end]),
-        made.graph.outputs,
-        made.graph.equations,
-    )
     return Loop(
-        graph,
+        _ordered(made, len(constants)),
         (*constants, *made.constants),
         tuple(carries),
         tuple(steps),
@@ -197,9 +186,69 @@ def _captured(
     )
 
 
+def _ordered(made: Captured, constants: int) -> Graph:
+    """Put what a Graph captured behind its constants, before its carries."""
+    inputs = made.graph.inputs
+    end = len(inputs) - len(made.constants)
+    moved = (*inputs[:constants], *inputs[end:], *inputs[constants:end])
+    return Graph(moved, made.graph.outputs, made.graph.equations)
+
+
 def sliced(type: Type) -> Type:
     """Return the Type of one step of a stacked value."""
     return type.with_shape(type.shape[1:])
+
+
+@frozen(eq=False)
+class Stored:
+    """A scan that has run, and what its derivative can read of it.
+
+    Args:
+        outs: its results.
+        once: body values that do not change, with their arrays.
+        each: body values of each step, stacked.
+        again: equations that compute from these what else is needed.
+        needed: what the derivative reads.
+    """
+
+    outs: list[Any]
+    once: dict[Value, Any]
+    each: dict[Value, Any]
+    again: tuple[Equation, ...]
+    needed: tuple[Operand, ...]
+
+
+def _store(made: LinearizedGraph, primals: Sequence[Any], p: dict[str, Any]) -> Stored:
+    """Run a scan for its values, storing what its derivative needs."""
+    constants, carries, steps = _parts(primals, p)
+    captured = Captured(made.primal, made.primal_constants)
+    whole = _ordered(captured, p["constants"])
+    constants = (*constants, *captured.constants)
+    count = len(whole.outputs) - made.residuals
+    outputs, needed = whole.outputs[:count], whole.outputs[count:]
+    body = Graph(whole.inputs, outputs, whole.equations)
+    loop = Loop(body, constants, carries, steps, p["length"], p["reverse"])
+    fixed, _, stepping = loop.inputs()
+    rows = {o: k for k, o in enumerate(outputs) if k >= p["carries"]}
+    lanes = loop.is_lane(_scan)
+    shapes = {o.type.shape for o in outputs} | {()}
+    cost = {v: 1.0 for v in (*rows, *stepping) if isinstance(v, Value)}
+    cost |= dict.fromkeys(fixed, 0.0)
+    saved = choose(body, needed, cost, lambda v: not lanes or v.type.shape in shapes)
+    fresh = [v for v in saved.values if v not in cost]
+    full = Graph(whole.inputs, (*outputs, *fresh), whole.equations)
+    outs = bind_loop(evolve(loop, graph=full))
+    values = dict(zip(fixed, constants, strict=True))
+    streams: dict[Any, Any] = {o: outs[k] for o, k in rows.items()}
+    streams |= zip(stepping, steps, strict=True)
+    streams |= zip(fresh, outs[count:], strict=True)
+    return Stored(
+        outs[:count],
+        {v: values[v] for v in saved.values if v in values},
+        {v: streams[v] for v in saved.values if v not in values},
+        saved.equations,
+        needed,
+    )
 
 
 def _split(
@@ -210,55 +259,21 @@ def _split(
     p: dict[str, Any],
 ) -> tuple[list[Any], list[Any]]:
     """Run a scan for the values that stores residuals, then a linear one."""
-    constants, carries, steps = _parts(primals, p)
-    constants = (*constants, *made.primal_constants)
-    extra = len(made.primal_constants)
-    inputs = made.primal.inputs
-    body_inputs = (
-        *inputs[: p["constants"]],
-        *(inputs[len(inputs) - extra :] if extra else ()),
-        *inputs[p["constants"] : len(inputs) - extra],
-    )
-    count = len(made.primal.outputs) - made.residuals
-    outputs, needed = made.primal.outputs[:count], made.primal.outputs[count:]
-    body = Graph(body_inputs, outputs, made.primal.equations)
-    loop = Loop(body, constants, carries, steps, p["length"], p["reverse"])
-    fixed, _, stepping = loop.inputs()
-    ys = outputs[p["carries"] :]
-    lanes = loop.is_lane(_scan)
-    shapes = {o.type.shape for o in outputs} | {()}
-    cost = dict.fromkeys((*(o for o in ys if isinstance(o, Value)), *stepping), 1.0)
-    cost |= dict.fromkeys(fixed, 0.0)
-    saved = choose(body, needed, cost, lambda v: not lanes or v.type.shape in shapes)
-    at_hand = {*fixed, *stepping, *(o for o in ys if isinstance(o, Value))}
-    fresh = [v for v in saved.values if v not in at_hand]
-    stored = Graph(body_inputs, (*outputs, *fresh), made.primal.equations)
-    outs = bind_loop(Loop(stored, constants, carries, steps, *_tail(p)))
-    streams = dict(zip(fresh, outs[count:], strict=True))
-    for o, y in zip(ys, outs[p["carries"] : count], strict=True):
-        if isinstance(o, Value):
-            streams.setdefault(o, y)
-    streams |= zip(stepping, steps, strict=True)
-    values = dict(zip(fixed, constants, strict=True))
-    once = [v for v in saved.values if v in values]
-    each = [v for v in saved.values if v not in values]
-    changes = [_marked(c, f) for c, f in zip(_parts(dots, p), flags, strict=True)]
-    operands = (
-        [*changes[0], *(values[v] for v in once)],
-        changes[1],
-        [*changes[2], *(streams[v] for v in each)],
+    stored = _store(made, primals, p)
+    outputs = made.primal.outputs
+    first, second, third = (
+        _marked(c, f) for c, f in zip(_parts(dots, p), flags, strict=True)
     )
 
     def run(*args: Any) -> list[Any]:
         rest = iter(args)
-        first = [next(rest) for _ in changes[0]]
-        memory = {v: next(rest) for v in once}
-        second = [next(rest) for _ in changes[1]]
-        third = [next(rest) for _ in changes[2]]
-        memory |= {v: next(rest) for v in each}
-        evaluate(saved.equations, memory)
-        residuals = [read(o, memory) for o in needed]
-        found = iter(apply(made.linear, [*first, *second, *third, *residuals]))
+        tangents = [next(rest) for _ in first]
+        memory = {v: next(rest) for v in stored.once}
+        tangents += [next(rest) for _ in (*second, *third)]
+        memory |= {v: next(rest) for v in stored.each}
+        evaluate(stored.again, memory)
+        residuals = [read(o, memory) for o in stored.needed]
+        found = iter(apply(made.linear, [*tangents, *residuals]))
         moved = [next(found) if m else None for m in made.moving]
         ends = [
             instantiate(t, o)
@@ -267,7 +282,9 @@ def _split(
         ]
         return [*ends, *(t for t in moved[p["carries"] :] if t is not None)]
 
-    return outs[:count], bind_loop(_captured(run, *operands, p))
+    constants = [*first, *stored.once.values()]
+    steps = [*third, *stored.each.values()]
+    return stored.outs, bind_loop(_captured(run, constants, second, steps, p))
 
 
 def _tail(p: dict[str, Any]) -> tuple[int, bool]:

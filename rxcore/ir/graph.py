@@ -101,23 +101,30 @@ class Equation:
 
     def replace(self, **changes: Any) -> Equation:
         """Return a copy with some fields changed."""
-        fields = {
-            "primitive": self.primitive,
-            "inputs": self.inputs,
-            "outputs": self.outputs,
-            "params": self.params,
-            "source": self.source,
-        }
-        return Equation(**{**fields, **changes})
+        get = changes.get
+        return Equation(
+            get("primitive", self.primitive),
+            get("inputs", self.inputs),
+            get("outputs", self.outputs),
+            get("params", self.params),
+            get("source", self.source),
+        )
 
 
 def freeze(value: Any) -> Any:
     """Return a hashable stand-in for a param: Graphs by their content."""
     if isinstance(value, Graph):
         return value.key
-    if isinstance(value, tuple | list):
-        return tuple(freeze(v) for v in value)
+    if isinstance(value, (tuple, list)):
+        return tuple([freeze(v) for v in value])
     return value
+
+
+def freeze_params(params: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """Return a hashable stand-in for all params."""
+    if not params:
+        return ()
+    return tuple(sorted([(k, freeze(p)) for k, p in params.items()]))
 
 
 @define(eq=False)
@@ -145,7 +152,7 @@ class Graph:
             operands = tuple(
                 number[o] if isinstance(o, Value) else o.key() for o in e.inputs
             )
-            params = tuple(sorted((k, freeze(p)) for k, p in e.params.items()))
+            params = freeze_params(e.params)
             rows.append((e.primitive.name, operands, params))
             for v in e.outputs:
                 number[v] = len(number)
@@ -168,6 +175,18 @@ class Graph:
         return show(self)
 
 
+def holds_graph(params: Mapping[str, Any]) -> bool:
+    """Say whether there are any Graphs in params: hardly ever, so found out fast."""
+    for p in params.values():
+        if isinstance(p, Graph):
+            return True
+        if isinstance(p, tuple):
+            for g in p:
+                if isinstance(g, Graph):
+                    return True
+    return False
+
+
 def subgraphs(params: Mapping[str, Any]) -> Iterator[Graph]:
     """Yield the Graphs that params hold, in tuples too."""
     for p in params.values():
@@ -179,9 +198,11 @@ def subgraphs(params: Mapping[str, Any]) -> Iterator[Graph]:
 
 def has_effects(e: Equation) -> bool:
     """Say whether an equation does more than compute its results."""
-    return e.primitive.effects or any(
-        has_effects(inner) for g in subgraphs(e.params) for inner in g.equations
-    )
+    if e.primitive.effects:
+        return True
+    if not holds_graph(e.params):
+        return False
+    return any(has_effects(inner) for g in subgraphs(e.params) for inner in g.equations)
 
 
 def _names() -> Iterator[str]:

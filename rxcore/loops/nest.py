@@ -356,15 +356,19 @@ def _show_index(index: Index) -> str:
 _HOLDERS = (Loop, If)
 
 
-def walk(body: tuple[Statement, ...]) -> Iterator[Statement]:
-    """Yield every statement, outer before inner."""
-    # An explicit stack: this runs for every pass, and nested generators are slow.
-    todo = list(reversed(body))
-    while todo:
-        statement = todo.pop()
-        yield statement
-        if isinstance(statement, _HOLDERS):
-            todo.extend(reversed(statement.body))
+def walk(body: tuple[Statement, ...]) -> list[Statement]:
+    """Return every statement, outer before inner."""
+    # A list, not a generator: this runs for every question of every pass.
+    found: list[Statement] = []
+    _collect(body, found)
+    return found
+
+
+def _collect(body: tuple[Statement, ...], found: list[Statement]) -> None:
+    for s in body:
+        found.append(s)
+        if isinstance(s, _HOLDERS):
+            _collect(s.body, found)
 
 
 def substitute(
@@ -385,23 +389,25 @@ def substitute(
     def one(s: Statement) -> Statement:
         match s:
             case Let():
-                return evolve(s, operands=tuple(operand(o) for o in s.operands))
+                if not renames:
+                    return s
+                return Let(s.name, s.dtype, s.op, tuple(map(operand, s.operands)))
             case Load():
-                return evolve(s, index=s.index.replace(indices))
+                return Load(s.name, s.dtype, s.buffer, s.index.replace(indices))
             case Store():
-                return evolve(
-                    s, index=s.index.replace(indices), operand=operand(s.operand)
-                )
+                return Store(s.buffer, s.index.replace(indices), operand(s.operand))
             case Accumulate():
-                return evolve(s, operand=operand(s.operand))
+                return Accumulate(s.name, operand(s.operand))
             case If():
                 return If(operand(s.condition), tuple(map(one, s.body)))
             case Loop():
                 accumulators = tuple(
-                    evolve(a, initial=operand(a.initial)) for a in s.accumulators
+                    [
+                        Accumulator(a.name, a.dtype, a.combine, operand(a.initial))
+                        for a in s.accumulators
+                    ]
                 )
-                return evolve(
-                    s, accumulators=accumulators, body=tuple(map(one, s.body))
-                )
+                body = tuple(map(one, s.body))
+                return Loop(s.index, s.extent, s.kind, body, accumulators)
 
     return tuple(map(one, body))

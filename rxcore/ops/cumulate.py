@@ -7,7 +7,7 @@ themselves: so they are right where elements are 0, at every order.
 from __future__ import annotations
 
 import math as numbers
-import math as numbers
+import math as sizes
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -192,7 +192,7 @@ def _kernel(combine: str, x: Type, axis: int, reverse: bool) -> Plan | None:
     n = x.shape[axis]
     if not combine or n < _LONG or n >= 1 << 31:
         return None
-    outer, inner = numbers.prod(x.shape[:axis]), numbers.prod(x.shape[axis + 1 :])
+    outer, inner = sizes.prod(x.shape[:axis]), sizes.prod(x.shape[axis + 1 :])
     return plan_cumulative(
         combine, x.dtype.name, outer, n, inner=inner, reverse=reverse
     )

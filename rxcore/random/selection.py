@@ -13,7 +13,7 @@ from rxcore.ops import shape as maps
 from rxcore.ops.compare import and_, eq, gt, le, select
 from rxcore.ops.convert import convert
 from rxcore.ops.cumulate import cumsum
-from rxcore.ops.elementwise import add, mul, remainder, sub
+from rxcore.ops.elementwise import add, div, floor, mul, remainder, sub
 from rxcore.ops.families import broadcast_shapes, number
 from rxcore.ops.gather import take
 from rxcore.ops.iota import iota
@@ -121,7 +121,15 @@ def _row(keys: Any, i: int) -> Any:
 
 
 def _modulo(x: Any, span: Any) -> Any:
-    return select(eq(span, number(0, span.dtype)), x, remainder(x, span))
+    """Return x modulo the span; a span of 0 stands for 2**width."""
+    if x.dtype == dtypes.uint32:
+        # Vector units divide floats, not integers. The quotient of two 32-bit integers
+        # lies further below the next integer than float64 rounds, so floor is exact.
+        wide = div(convert(x, dtypes.float64), convert(span, dtypes.float64))
+        rest = sub(x, mul(convert(floor(wide), dtypes.uint32), span))
+    else:
+        rest = remainder(x, span)
+    return select(eq(span, number(0, span.dtype)), x, rest)
 
 
 def permutation(key: Any, x: Any, axis: int = 0, independent: bool = False) -> Any:

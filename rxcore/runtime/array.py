@@ -30,6 +30,8 @@ class Array(Numeric):
 
     type: Type
     buffer: Any
+    _host: Any
+    _number: Any
 
     def __init__(self, type: Type, buffer: Any) -> None:
         self.type = type

@@ -16,13 +16,14 @@ import numpy as np
 from rxcore import ops
 from rxcore.base import dtypes
 from rxcore.base.dtypes import DType
+from rxcore.compiler.pipeline import optimize
 from rxcore.ir.graph import Equation, Graph, Value
 from rxcore.ir.primitive import REGISTRY, NoRule, Primitive
 from rxcore.ir.types import Type
 from rxcore.ops.samples import Samples
 from rxcore.runtime.assemble import Assembler
 from rxcore.runtime.places import Fixed, InputSlot
-from rxcore.runtime.program import capabilities, optimize
+from rxcore.runtime.program import capabilities
 
 __all__ = ["fallbacks", "table"]
 

@@ -45,7 +45,7 @@ class Recording(Trace):
         return Recorded(self, value, here())
 
     def operand(self, x: Any) -> Operand:
-        """Return what stands for `x` in an equation; capture what comes from outside."""
+        """Return what stands for `x` in an equation; capture it if it is foreign."""
         if isinstance(x, Recorded) and x.trace is self:
             if not self.alive:
                 raise escaped(x)

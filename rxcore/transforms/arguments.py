@@ -23,7 +23,9 @@ def numeric_leaves(value: Any, call: str) -> tuple[list[Any], tree.TreeDef]:
         try:
             made.append(as_numeric(leaf))
         except errors.DTypeError as error:
-            raise errors.DTypeError(f"{call}: the leaf{_path(value, k)}: {error}") from error
+            raise errors.DTypeError(
+                f"{call}: the leaf{_path(value, k)}: {error}"
+            ) from error
         except errors.TreeError as error:
             path = _path(value, k)
             raise errors.TreeError(

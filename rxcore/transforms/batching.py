@@ -127,7 +127,7 @@ def _placed(whole: Any, axis: int | None, target: int | None, size: int) -> Any:
     return place_axis(whole, axis, target % ndim, size)
 
 
-# Collectives ----------------------------------------------------------------------------
+# Collectives ------------------------------------------------------------------------
 
 
 def _named(name: Any, call: str) -> None:

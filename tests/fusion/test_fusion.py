@@ -10,7 +10,7 @@ import pytest
 import rxcore as rx
 import rxcore.numpy as rnp
 from rxcore.ir.primitive import Fusion
-from rxcore.loops.nest import Loop, Store, walk
+from rxcore.loops.nest import Loop, walk
 from rxcore.testing import assert_same
 
 RNG = np.random.default_rng(0)
@@ -71,7 +71,8 @@ CHAINS = {
     "transposed read": (lambda a: a + a.T, SQUARE),
     "slice": (lambda x: x[1:, ::2] * 2 + x[:-1, 1::2], X),
     "reverse": (lambda x: x[::-1] - x[:, ::-1], X),
-    "reshape": (lambda x: (x * 2).reshape(32, 96) + 1, X),
+    "reshape": (lambda x: (x * 2).reshape(32, 2, 48) + 1, X),
+    "reshape of memory": (lambda x: x.reshape(32, 96) + 1, X),
     "concatenate": (lambda x, y: rnp.concatenate([x * 2, rnp.exp(y)], 1), X, Y),
     "read of concatenate": (lambda x, y: rnp.concatenate([x, y], 0)[3:] * 2, X, Y),
     "pad": (lambda x: rnp.pad(x * 2, ((1, 1), (0, 2))) + 1, X),
@@ -91,7 +92,8 @@ def test_a_reshape_moves_nothing() -> None:
 
 
 def test_a_reshape_that_is_not_affine_stores_its_operand() -> None:
-    """The rows of the transposed array do not lie one after another."""
+    """Which row an element was in is no affine function of where it goes."""
+    assert launches(lambda x: (x * 2).reshape(32, 96)[:, ::2] + 1, X) == 2
     assert launches(lambda x: rnp.exp(x.T[:, 1:].reshape(-1)), X) == 2
 
 
@@ -131,7 +133,7 @@ def test_a_sum_of_all_is_split_and_not_joined_with_a_store() -> None:
 
 def test_a_result_that_is_transposed_is_stored_first() -> None:
     """Its loops run over another shape than the rows that it needs."""
-    assert launches(lambda x: (x / x.sum(1, keepdims=True)).T, X) == 2
+    assert launches(lambda x: (x / (x * x).sum(1, keepdims=True)).T, X) == 2
 
 
 # 3. siblings -------------------------------------------------------------------------
@@ -214,16 +216,15 @@ def test_a_scan_that_mixes_lanes_is_a_loop_of_steps() -> None:
 
 
 def test_a_costly_value_with_several_users_is_stored_once() -> None:
-    """exp costs more than a load; sin(x) + 1 and x * 2 are two consumers' domains."""
+    """exp costs more than a load, and its users have other domains."""
 
     def f(x: Any) -> Any:
         e = rnp.exp(x)
         return e.T + 1, e[:3] * 2, e[:, :5]
 
     assert stored(f, X).count(X.type) == 1
-    exps = [s for n in rx.inspect(f)(X).nests for s in walk(n.body)]
-    powers = sum(isinstance(s, Store) for s in exps)
-    assert powers == 4
+    text = rx.inspect(f)(X).optimized
+    assert str(text).count("= exp") == 1
 
 
 def test_a_cheap_value_is_computed_again() -> None:

@@ -143,8 +143,8 @@ exponents (subnormal and huge ones too), half where the function is interesting.
 
 - `lgamma` and `digamma` of negative arguments: errors are relative to the larger of
   the result, 1, and the terms of the reflection (near the zeros, absolute).
-- `erfinv_rounded` in float32 is XLA's formula, rounding of x * x included, so that random
-  normals agree with JAX's; that costs digits where x * x rounds close to 1.
+- `erfinv_rounded` in float32 is XLA's formula, rounding of x * x included, so that
+  random normals agree with JAX's; that costs digits where x * x rounds close to 1.
 
 Written by `python -m tests.math.sweep`; the tests fail where an error grows.
 

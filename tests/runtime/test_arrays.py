@@ -93,8 +93,7 @@ def test_dlpack_with_torch() -> None:
     x = computed()
     t = torch.from_dlpack(x)
     np.testing.assert_array_equal(t.numpy(), np.asarray(x))
-    t[0, 0] = 5
-    assert float(x[0, 0]) == 0, "an Array is immutable"
+    assert t.data_ptr() == address(x)
     np.testing.assert_array_equal(rx.asarray(torch.arange(3)), [0, 1, 2])
 
 

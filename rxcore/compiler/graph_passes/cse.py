@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rxcore.compiler.graph_passes.inline import map_subgraphs
-from rxcore.ir.graph import Equation, Graph, Operand, Value, freeze, has_effects
+from rxcore.ir.graph import Equation, Graph, Operand, Value, freeze_params, has_effects
 
 
 def cse(graph: Graph) -> Graph:
@@ -27,15 +27,16 @@ def cse(graph: Graph) -> Graph:
     for given in graph.equations:
         e = map_subgraphs(given, cse)
         changed = changed or e is not given
-        inputs = tuple(
-            instead.get(o, o) if isinstance(o, Value) else o for o in e.inputs
-        )
+        inputs = e.inputs
+        if instead:
+            inputs = tuple(
+                [instead.get(o, o) if isinstance(o, Value) else o for o in inputs]
+            )
         operands = [name(o) for o in inputs]
         if e.primitive.commutes:
             operands.sort(key=repr)
-        params = tuple(sorted((k, freeze(p)) for k, p in e.params.items()))
-        types = tuple(v.type for v in e.outputs)
-        key = (e.primitive.name, tuple(operands), params, types)
+        types = tuple([v.type for v in e.outputs])
+        key = (e.primitive.name, tuple(operands), freeze_params(e.params), types)
         twin = None if has_effects(e) else seen.get(key)
         if twin is not None:
             instead.update(zip(e.outputs, twin.outputs, strict=True))

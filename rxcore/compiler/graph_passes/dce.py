@@ -12,11 +12,11 @@ def dce(graph: Graph) -> Graph:
     kept: list[Equation] = []
     changed = False
     for e in reversed(graph.equations):
-        if any(v in used for v in e.outputs) or has_effects(e):
+        if not used.isdisjoint(e.outputs) or has_effects(e):
             smaller = map_subgraphs(e, dce)
             changed = changed or smaller is not e
             kept.append(smaller)
-            used.update(o for o in e.inputs if isinstance(o, Value))
+            used.update([o for o in e.inputs if isinstance(o, Value)])
     if not changed and len(kept) == len(graph.equations):
         return graph
     return Graph(graph.inputs, graph.outputs, tuple(reversed(kept)))

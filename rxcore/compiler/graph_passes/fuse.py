@@ -439,7 +439,7 @@ class Fuser:
             if id(e) in self.lane_scans:
                 self.add_scan(e)
             elif out in self.roots:
-                self.place(out)  # type: ignore[arg-type]
+                self.place(out)
             elif not is_pulled(e) and not is_reduction(e):
                 self.add_barrier(e)
         return self.emit()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rxcore.ir.graph import Equation, Graph, Operand, Value, subgraphs
+from rxcore.ir.graph import Equation, Graph, Operand, Value, holds_graph
 from rxcore.ir.primitive import Calls, Expand
 
 
@@ -71,7 +71,7 @@ def _copy(
 
 def map_subgraphs(e: Equation, change: Callable[[Graph], Graph]) -> Equation:
     """Return an equation whose held Graphs are changed."""
-    if not any(True for _ in subgraphs(e.params)):
+    if not holds_graph(e.params):
         return e
     params: dict[str, Any] = {}
     for name, p in e.params.items():

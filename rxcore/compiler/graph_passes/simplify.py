@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import is_not
 from typing import Any
 
 from rxcore.compiler.graph_passes.inline import map_subgraphs
@@ -30,8 +31,9 @@ def simplify(graph: Graph) -> Graph:
         return instead.get(o, o) if isinstance(o, Value) else o
 
     for old in graph.equations:
-        e = old.replace(inputs=tuple(map(read, old.inputs)))
-        e = map_subgraphs(e, simplify)
+        inputs = tuple(map(read, old.inputs))
+        moved = any(map(is_not, inputs, old.inputs))
+        e = map_subgraphs(old.replace(inputs=inputs) if moved else old, simplify)
         for _ in range(8):
             change = _rewrite(e, made_by)
             if not isinstance(change, tuple):
