@@ -47,6 +47,9 @@ Index(constant=0, terms=(('j', 1),)))
         if found is None:
             return None
         return tuple(_mirrored(part, backward, extents) for part in found)
+    if 0 in shape:
+        # Nothing is read: any index will do.
+        return tuple(Index() for _ in shape)
     parts: list[Index] = []
     rest = flat
     if rest.constant < 0:

@@ -21,24 +21,29 @@ from rxcore.ir.verify import verify
 
 Pass = Callable[[Graph], Graph]
 
+CLEAN: tuple[Pass, ...] = (simplify, cse, dce)
 PASSES: tuple[Pass, ...] = (
     inline,
-    simplify,
-    cse,
-    dce,
+    *CLEAN,
     tidy_switches,
     tidy_scans,
-    simplify,
-    cse,
-    dce,
+    *CLEAN,
     fuse,
 )
 
 
 def optimize(graph: Graph, passes: tuple[Pass, ...] = PASSES) -> Graph:
-    """Run the passes in order; with `config.verify`, check the Graph after each."""
+    """Run the passes in order; with `config.verify`, check the Graph after each.
+
+    What was cleaned and has not changed since is not cleaned again.
+    """
+    cleaned: Graph | None = None
     for each in passes:
+        if graph is cleaned and each in CLEAN:
+            continue
         graph = each(graph)
+        if each is CLEAN[-1]:
+            cleaned = graph
         if config.current().verify:
             verify(graph, after=each.__name__)
     return graph

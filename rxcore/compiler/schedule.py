@@ -10,6 +10,7 @@ and `serial` loops.
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import is_
 
 from rxcore.base.errors import InternalError
 from rxcore.compiler.capabilities import Capabilities
@@ -54,6 +55,10 @@ PASSES: dict[str, tuple[Pass, ...]] = {
 }
 
 
+# What need not run again on Nests that did not change since.
+_ORDER: tuple[Pass, ...] = (sink, interchange, collapse)
+
+
 def schedule(nest: Nest, capabilities: Capabilities) -> tuple[Nest, ...]:
     """Shape a Nest for a device.
 
@@ -91,6 +96,15 @@ def schedule(nest: Nest, capabilities: Capabilities) -> tuple[Nest, ...]:
             f"schedule: no passes for devices of kind {capabilities.kind!r}, "
             f"only for {known}"
         )
+    ordered: tuple[Nest, ...] = ()
     for each in PASSES[capabilities.kind]:
-        nests = tuple(new for old in nests for new in each(old, capabilities))
+        if each in _ORDER and _same(nests, ordered):
+            continue
+        nests = tuple([new for old in nests for new in each(old, capabilities)])
+        if each is _ORDER[-1]:
+            ordered = nests
     return nests
+
+
+def _same(nests: tuple[Nest, ...], others: tuple[Nest, ...]) -> bool:
+    return len(nests) == len(others) and all(map(is_, nests, others))

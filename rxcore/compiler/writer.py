@@ -6,7 +6,7 @@ is open there; an equal one already there is used again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -62,7 +62,7 @@ class Writer:
         self.home[name] = scope or self.scopes[-1]
         return name
 
-    def _scope_of(self, names: Iterator[str]) -> Scope:
+    def _scope_of(self, names: Iterable[str]) -> Scope:
         found = self.scopes[0]
         for name in names:
             home = self.home[name]
@@ -80,8 +80,8 @@ class Writer:
     def emit(self, op: str, dtype: DType, operands: tuple[Operand, ...]) -> Operand:
         """Write `Let`, in the outermost scope that has the operands."""
         if OPERATIONS[op].commutes:
-            operands = tuple(sorted(operands, key=_order))
-        scope = self._scope_of(o for o in operands if isinstance(o, str))
+            operands = _ordered(operands)
+        scope = self._scope_of([o for o in operands if isinstance(o, str)])
         key = (op, dtype, operands)
         found = scope.made.get(key)
         if found is None:
@@ -107,7 +107,7 @@ class Writer:
         self, buffer: str, dtype: DType, index: Index, pinned: bool = False
     ) -> Term:
         """Read an element; `pinned` reads here and now, since the buffer changes."""
-        scope = self.scopes[-1] if pinned else self._scope_of(iter(index.names()))
+        scope = self.scopes[-1] if pinned else self._scope_of(index.names())
         key = ("load", buffer, index)
         found = scope.made.get(key)
         if found is None:
@@ -181,6 +181,17 @@ class Writer:
     def body(self) -> tuple[Statement, ...]:
         """Return what was written."""
         return tuple(self.scopes[0].statements)
+
+
+def _ordered(operands: tuple[Operand, ...]) -> tuple[Operand, ...]:
+    """Sort by `_order`; of two operands, one name or more is the usual case."""
+    if len(operands) == 2:
+        a, b = operands
+        if isinstance(a, str):
+            return (b, a) if isinstance(b, str) and b < a else operands
+        if isinstance(b, str):
+            return (b, a)
+    return tuple(sorted(operands, key=_order))
 
 
 def _order(operand: Operand) -> tuple[int, str]:

@@ -32,7 +32,7 @@ from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import numpy as np
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from rxcore.base import dtypes
 from rxcore.base.dtypes import DType

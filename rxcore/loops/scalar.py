@@ -148,10 +148,15 @@ class Term:
 
     def emit(self, op: str, *others: Term | Number, dtype: DType | None = None) -> Term:
         """Emit `op` with this Term as its first operand."""
-        terms = [self, *(self.lift(other) for other in others)]
         result = dtypes.bool_ if OPERATIONS[op].compares else dtype or self.dtype
-        operands = tuple(term.operand for term in terms)
-        return Term(self.builder, self.builder.emit(op, result, operands), result)
+        builder = self.builder
+        operands = [self.operand]
+        for other in others:
+            if isinstance(other, Term):
+                operands.append(other.operand)
+            else:
+                operands.append(builder.constant(other, self.dtype))
+        return Term(builder, builder.emit(op, result, tuple(operands)), result)
 
     def __add__(self, other: Term | Number) -> Term:
         return self.emit("add", other)

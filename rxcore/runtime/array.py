@@ -310,7 +310,9 @@ def asarray(x: Any, dtype: Any = None) -> Array:
         convert = REGISTRY["convert"]
         return x if wanted is None else convert.bind(x, dtype=wanted)  # type: ignore[return-value]
     try:
-        host = np.array(x)
+        host = np.asarray(x)
+        if not isinstance(x, (list, tuple, *_SCALARS)):
+            host = np.array(host)  # others may keep the memory, and write to it
     except ValueError as error:
         raise errors.ShapeError(
             f"asarray: the nested lists are ragged: {error}"

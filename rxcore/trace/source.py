@@ -24,6 +24,11 @@ def _is_inside(code: CodeType) -> bool:
 def here() -> Source | None:
     """Return the innermost frame that is not rxcore's own: cheap, resolved late."""
     frame = sys._getframe(1)
-    while frame is not None and _is_inside(frame.f_code):
+    known = _inside.get
+    while frame is not None:
+        code = frame.f_code
+        inside = known(code)
+        if not (_is_inside(code) if inside is None else inside):
+            break
         frame = frame.f_back  # type: ignore[assignment]
     return None if frame is None else Source(frame.f_code, frame.f_lasti)

@@ -67,7 +67,18 @@ def operands(s: Statement) -> tuple[Operand, ...]:
 
 def operand_names(body: Body) -> set[str]:
     """Return the names used as scalar operands, so not only inside an Index."""
-    return {o for s in walk(body) for o in operands(s) if isinstance(o, str)}
+    found: set[str] = set()
+    for s in walk(body):
+        _add_operands(s, found)
+    return found
+
+
+def _add_operands(s: Statement, found: set[str]) -> None:
+    if isinstance(s, Load):
+        return
+    for o in operands(s):
+        if isinstance(o, str):
+            found.add(o)
 
 
 def block_loops(body: Body) -> set[str]:
@@ -78,9 +89,14 @@ def block_loops(body: Body) -> set[str]:
 
 def reads(body: Body) -> set[str]:
     """Return every name that a body reads: operands, index terms, block numbers."""
-    found = operand_names(body) | block_loops(body)
-    for s in accesses(body):
-        found.update(s.index.names())
+    found: set[str] = set()
+    for s in walk(body):
+        _add_operands(s, found)
+        if isinstance(s, (Load, Store)):
+            for name, _ in s.index.terms:
+                found.add(name)
+        elif isinstance(s, Loop) and isinstance(s.extent, Block):
+            found.add(s.extent.loop)
     return found
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import is_not
+
 from attrs import evolve
 
 from rxcore.compiler.capabilities import Capabilities
@@ -21,7 +23,8 @@ def collapse(nest: Nest, _capabilities: Capabilities) -> tuple[Nest, ...]:
 
     That is where `coefficient(outer) == coefficient(inner) * extent(inner)`.
     """
-    return (evolve(nest, body=tuple(map(_collapsed, nest.body))),)
+    body = tuple(map(_collapsed, nest.body))
+    return (evolve(nest, body=body) if any(map(is_not, body, nest.body)) else nest,)
 
 
 def _collapsed(s: Statement) -> Statement:
@@ -29,7 +32,8 @@ def _collapsed(s: Statement) -> Statement:
         return evolve(s, body=tuple(map(_collapsed, s.body)))
     if not isinstance(s, Loop):
         return s
-    outer = evolve(s, body=tuple(map(_collapsed, s.body)))
+    body = tuple(map(_collapsed, s.body))
+    outer = evolve(s, body=body) if any(map(is_not, body, s.body)) else s
     if len(outer.body) == 1 and isinstance(outer.body[0], Loop):
         inner = outer.body[0]
         if _fit(outer, inner):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import is_not
+
 from attrs import evolve
 
 from rxcore.compiler.capabilities import Capabilities
@@ -17,12 +19,14 @@ def sink(nest: Nest, _capabilities: Capabilities) -> tuple[Nest, ...]:
     Perfect nests are what other passes can interchange and tile; `hoist` moves the
     statements out again.
     """
-    return (evolve(nest, body=tuple(map(_sunk, nest.body))),)
+    body = tuple(map(_sunk, nest.body))
+    return (evolve(nest, body=body) if any(map(is_not, body, nest.body)) else nest,)
 
 
 def _sunk(s: Statement) -> Statement:
     if isinstance(s, If):
-        return evolve(s, body=tuple(map(_sunk, s.body)))
+        inside = tuple(map(_sunk, s.body))
+        return If(s.condition, inside) if any(map(is_not, inside, s.body)) else s
     if not isinstance(s, Loop):
         return s
     body = s.body
@@ -31,7 +35,9 @@ def _sunk(s: Statement) -> Statement:
         assert isinstance(inner, Loop)
         stay, go = _parted(body[:-1], inner)
         body = (*stay, evolve(inner, body=(*go, *inner.body)))
-    return evolve(s, body=tuple(map(_sunk, body)))
+    body = tuple(map(_sunk, body))
+    changed = len(body) != len(s.body) or any(map(is_not, body, s.body))
+    return evolve(s, body=body) if changed else s
 
 
 def _only_last_loops(body: Body) -> bool:
