@@ -178,8 +178,7 @@ WRONG: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "integer_too_large": (
         lambda: rx.asarray(1.0) + 2**70,
         errors.DTypeError,
-        "the Python integer 1180591620717411303424 does not fit 64 bits; use a"
-        " float",
+        "the Python integer 1180591620717411303424 does not fit 64 bits; use a float",
     ),
     "integer_does_not_fit": (
         lambda: rx.asarray(np.uint8([1])) + 300,
@@ -302,8 +301,7 @@ WRONG: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "grad_argument": (
         lambda: rx.grad(lambda x: x.sum(), 1)(X3),
         errors.ShapeError,
-        "grad: argnums=1 names argument 1, but the call has 1 positional"
-        " arguments",
+        "grad: argnums=1 names argument 1, but the call has 1 positional arguments",
     ),
     "grad_of_a_pair": (
         lambda: rx.grad(lambda x: (x.sum(), 1.0))(X3),
@@ -389,8 +387,7 @@ WRONG: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "index_too_small": (
         lambda: M[0, -9],
         errors.OutOfRangeError,
-        "indexing: index -9 is out of range for axis 1 of length 3 (shape (2,"
-        " 3))",
+        "indexing: index -9 is out of range for axis 1 of length 3 (shape (2, 3))",
     ),
     "index_too_many": (
         lambda: X3[0, 0],

@@ -120,9 +120,7 @@ def leaks(x: Any) -> Any:
     return x
 
 
-@pytest.mark.parametrize(
-    "use", [lambda t: t + 1, lambda t: rx.jit(lambda x: x * t)(X)]
-)
+@pytest.mark.parametrize("use", [lambda t: t + 1, lambda t: rx.jit(lambda x: x * t)(X)])
 @pytest.mark.parametrize(
     ("transform", "name", "type"),
     [

@@ -72,7 +72,10 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], list[Type]]] = {
     "sum_columns": (lambda x: x.sum(0), [Type(F, (9, 300))]),
     "softmax": (softmax, [Type(F, (4, 10))]),
     "layer_norm": (layer_norm, [Type(F, (4, 10)), Type(F, (10,))]),
-    "softmax_gradient": (rx.grad(lambda x: (softmax(x) ** 2).sum()), [Type(F, (4, 10))]),
+    "softmax_gradient": (
+        rx.grad(lambda x: (softmax(x) ** 2).sum()),
+        [Type(F, (4, 10))],
+    ),
     "concatenate": (lambda a, b: rnp.concatenate([a, b * 2]), [Type(F, (3,))] * 2),
     "pad_slice": (lambda x: rnp.pad(x, 1)[:, ::2], [Type(F, (3, 4))]),
     "gather": (lambda x, i: x[i] + 1, [Type(F, (5, 2)), Type(INT, (3,))]),
@@ -114,7 +117,9 @@ def scheduled(graph: Graph) -> list[str]:
     for e in graph.equations:
         if isinstance(e.primitive.lower, Fusion):
             found += [str(nest) for nest, *_ in assembler.group(e)]
-        for inner in () if isinstance(e.primitive.lower, Fusion) else subgraphs(e.params):
+        for inner in (
+            () if isinstance(e.primitive.lower, Fusion) else subgraphs(e.params)
+        ):
             found += scheduled(inner)
     return found
 

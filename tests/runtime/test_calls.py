@@ -34,7 +34,7 @@ def in_threads(count: int, work: Any) -> list[Any]:
         start.wait()
         try:
             results[k] = work(k)
-        except BaseException as error:  # noqa: BLE001 - shown by the caller
+        except BaseException as error:
             results[k] = error
 
     threads = [threading.Thread(target=run, args=(k,)) for k in range(count)]
@@ -290,9 +290,7 @@ def test_disable_jit_runs_op_by_op() -> None:
         ("cache", "1 kernels"),
     ],
 )
-def test_the_log(
-    what: str, text: str, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_the_log(what: str, text: str, capfd: pytest.CaptureFixture[str]) -> None:
     x = rx.asarray([1.0, 2.0, 3.0])
     with rx.config(log={what}):
         rx.clear_caches()

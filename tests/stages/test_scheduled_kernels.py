@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,7 +47,7 @@ def launched(nests: tuple[Nest, ...], arrays: dict[str, Any], pieces: int) -> An
         total = grid_extent(nest)
         whole = grid_loop(nest) is None
         cuts = [0, total] if whole else [total * k // pieces for k in range(pieces + 1)]
-        for lo, hi in reversed(list(zip(cuts, cuts[1:], strict=False))):
+        for lo, hi in reversed(list(itertools.pairwise(cuts))):
             if hi > lo:
                 assert kernel(words, lo, hi) == 0
     return arrays

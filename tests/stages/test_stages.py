@@ -149,7 +149,11 @@ def test_a_nest_means_what_its_group_means(program: Program) -> None:
         wanted = [expected[k] for k, _ in outs(e)]
         plain = lower(e)
         verify_nest(plain)
-        same(run_nests([in_order(plain)], args, e), wanted, f"{e.params['graph']}\n{plain}")
+        same(
+            run_nests([in_order(plain)], args, e),
+            wanted,
+            f"{e.params['graph']}\n{plain}",
+        )
         for target in (CPU, PLAIN):
             made = schedule(plain, target)
             same(run_nests(made, args, e), wanted, "\n".join(map(str, made)))
