@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from attrs import define, field, frozen
 
 from rxcore.base import errors
@@ -190,7 +191,8 @@ def install_binder(bind: Callable[..., Any]) -> None:
     _binder["bind"] = bind
 
 
-@define(eq=False)
+# No slots: each op has a docstring of its own, for `help` and notebooks.
+@define(eq=False, slots=False)
 class Primitive:
     """One op.
 
@@ -239,6 +241,20 @@ class Primitive:
         if self.name in REGISTRY:
             raise errors.InternalError(f"primitive {self.name!r} is defined twice")
         REGISTRY[self.name] = self
+        self.__doc__ = self._docstring()
+
+    def _docstring(self) -> str:
+        meaning = getattr(self.reference, "__wrapped__", self.reference)
+        named = getattr(meaning, "__name__", "")
+        numpy = f"**Meaning**: `np.{named}`\n\n" if hasattr(np, named or "?") else ""
+        return (
+            f"{self.document}\n\n{numpy}"
+            "Args:\n    *args: arrays or numbers; dtypes are promoted together and"
+            " shapes broadcast.\n    **params: Python values of the op.\n\n"
+            "Returns:\n    Array (inside a transform: what it follows instead).\n\n"
+            "Raises:\n    ShapeError: when shapes do not broadcast.\n"
+            "    DTypeError: when a dtype is not allowed.\n"
+        )
 
     def __call__(self, *args: Any, **params: Any) -> Any:
         """Apply the op as a user would: promoting dtypes and broadcasting shapes."""

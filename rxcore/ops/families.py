@@ -7,7 +7,7 @@ derivative for each operand; types, broadcasting, batching and halves come from 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 import numpy as np
@@ -314,6 +314,7 @@ def elementwise(
 def quiet(reference: Callable[..., Any]) -> Callable[..., Any]:
     """Say nothing of NaN, overflow and division by zero: arrays carry them."""
 
+    @wraps(reference)
     def compute(*arrays: Any, **params: Any) -> Any:
         with np.errstate(all="ignore"):
             return reference(*arrays, **params)
