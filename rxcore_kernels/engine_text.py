@@ -17,7 +17,7 @@ A program is fourteen 64-bit words::
 import platform
 
 from rxcore_kernels.pool_text import POOL
-from rxcore_kernels.source import DIRECT, Source
+from rxcore_kernels.source import QUICK, Source
 from rxcore_kernels.steps_text import STEPS
 from rxcore_kernels.workers_text import WORKERS
 
@@ -462,7 +462,7 @@ def engine_source() -> Source:
     symbol = "rxcore_engine"
     slots = "".join(f"@c.{name} = internal global ptr null\n" for name in IMPORTS)
     head = f"define i32 @{symbol}(ptr noalias %words, i64 %lo, i64 %hi)"
-    lines = [f"{head} {DIRECT} {{"]
+    lines = [f"{head} {QUICK} {{"]
     for k, name in enumerate(IMPORTS):
         lines += [
             f"  %p{k} = getelementptr i64, ptr %words, i64 {k}",

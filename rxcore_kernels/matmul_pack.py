@@ -61,9 +61,7 @@ def pack(w: Writer, tile: Tile, panel: Panel, target: Value, size: int) -> None:
         w.store(value, target, kk * size + r)
 
 
-def _pack_whole(
-    w: Writer, tile: Tile, panel: Panel, target: Value, size: int
-) -> None:
+def _pack_whole(w: Writer, tile: Tile, panel: Panel, target: Value, size: int) -> None:
     """Print the copy of rows that lie side by side already."""
     element, lanes = tile.element, tile.lanes
     count = panel.last - panel.first + 1

@@ -234,10 +234,10 @@ class _Block:
                 w.store(value, line, place, mask=mask)
             if not masks:
                 whole = w.select(width.equals(tile.columns), width, 0)
-                with w.loop(0, whole, tile.lanes) as j:
-                    self.add(found, line, j, tile.lanes)
-                with w.loop(whole, width) as j:
-                    self.add(found, line, j, 0)
+                with w.loop(0, whole, tile.lanes) as column:
+                    self.add(found, line, column, tile.lanes)
+                with w.loop(whole, width) as column:
+                    self.add(found, line, column, 0)
 
     def add(self, found: Value, line: Value, j: Value, lanes: int) -> None:
         """Print line[j] = found[j], plus line[j] after the first block of k."""

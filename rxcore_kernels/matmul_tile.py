@@ -96,7 +96,7 @@ class Operand:
     last: Value | None = None
 
     def rows(self, w: Writer, count: int, element: Type) -> list[Value]:
-        """Return where `count` rows from `first` begin; those after `last` repeat it."""
+        """Return where `count` rows from `first` begin; `last` is repeated."""
         ids: list[Value | int] = [self.first + r for r in range(count)]
         if self.last is not None:
             ids = [w.minimum(w.value(I64, i), self.last) for i in ids]
@@ -207,9 +207,7 @@ def transpose(w: Writer, rows: Sequence[Value]) -> list[Value]:
     return columns
 
 
-def _interleave(
-    w: Writer, values: list[Value], inner: int, width: int
-) -> list[Value]:
+def _interleave(w: Writer, values: list[Value], inner: int, width: int) -> list[Value]:
     """Combine rows `width` apart inside each 128-bit lane (unpack low and high)."""
     out = list(values)
     lanes = values[0].type.lanes

@@ -4,10 +4,13 @@ import hashlib
 
 from attrs import field, frozen
 
-__all__ = ["DIRECT", "Source"]
+__all__ = ["DIRECT", "QUICK", "Source"]
 
 DIRECT = '"rxcore-direct"'
 """Attribute of a function that is printed as the machine should run it."""
+
+QUICK = '"rxcore-quick"'
+"""Attribute of a function that is glue: better compiled soon than well."""
 
 
 @frozen

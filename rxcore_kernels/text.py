@@ -553,9 +553,7 @@ class Writer:
 
 
 @contextmanager
-def kernel(
-    symbol: str, *, wide: bool = True, direct: bool = False
-) -> Iterator[Writer]:
+def kernel(symbol: str, *, wide: bool = True, direct: bool = False) -> Iterator[Writer]:
     """Print one step ``i32 symbol(words, lo, hi)``; read `Writer.text` at the end.
 
     Args:

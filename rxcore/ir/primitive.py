@@ -122,10 +122,12 @@ class Accumulating:
     """Builds its own Nest: `function(types, outs, **params) -> Nest | Plan | None`.
 
     For scatters and other loops whose order matters; buffers are named `in0`, `in1`,
-    ..., `out0`, ...
+    ..., `out0`, ... `updates` says that the Nest's first loop copies operand 0 to the
+    result and the rest changes it: where both are one memory, that loop is dropped.
     """
 
     function: Callable[..., Any]
+    updates: bool = False
 
 
 @frozen

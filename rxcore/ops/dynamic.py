@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 
 from rxcore.base import dtypes, errors
 from rxcore.base.dtypes import DType
-from rxcore.ir.primitive import REGISTRY, Primitive, Pull
+from rxcore.compiler.address import strides_of
+from rxcore.compiler.writer import Writer
+from rxcore.ir.graph import Graph
+from rxcore.ir.primitive import REGISTRY, Accumulating, Expand, Primitive, Pull
 from rxcore.ir.types import Type
 from rxcore.loops import scalar
-from rxcore.loops.nest import Index
+from rxcore.loops.nest import Buffer, Index, Nest, Size
 from rxcore.loops.scalar import Term
 from rxcore.ops import shape as maps
 from rxcore.ops.families import Linear, number, zeros
@@ -21,6 +25,7 @@ from rxcore.ops.iota import broadcasted_iota
 from rxcore.ops.join import every
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.trace.bind import as_numeric
+from rxcore.trace.capture import capture
 
 __all__ = [
     "dynamic_index_in_dim",
@@ -289,17 +294,70 @@ def _update_cases(dtype: DType, rng: np.random.Generator) -> Iterator[Case]:
         yield (x, update, *_starts(rng, shape, count)), {}
 
 
-_update: Primitive = Primitive(
-    name="dynamic_update_slice",
-    family="indexing",
-    infer=_update_infer,
-    lower=Pull(_update_pull),
-    reference=_update_reference,
-    jvp=_update_jvp,
-    transpose=_update_transpose,
-    batch=_update_batch,
-    samples=Samples(dtypes.ALL, _update_cases, 0),
-    document="Replace a box of elements at a computed place.",
+def _update_nest(types: Sequence[Type], outs: Sequence[Type]) -> Nest:
+    """Copy the array, then write the box: in a loop the copy falls away."""
+    x, update = types[0], types[1]
+    dtype = outs[0].dtype
+    writer = Writer()
+    with writer.loop(x.size, "serial") as c:
+        writer.store("out0", Index.of(c), writer.load("in0", dtype, Index.of(c)))
+    strides = strides_of(x.shape)
+    with ExitStack() as stack:
+        stack.enter_context(writer.loop(1, "serial"))
+        target, source = Index(), Index()
+        for k, (n, m, stride) in enumerate(
+            zip(x.shape, update.shape, strides, strict=True), 2
+        ):
+            if m == n:
+                continue
+            # A uint64 above the range of int64 must clamp to the top, not to 0.
+            start = writer.load(f"in{k}", types[k].dtype, Index())
+            top = Term(writer, Size(n - m), dtypes.int64)
+            wide = scalar.cast(start, dtypes.int64)
+            if types[k].dtype == dtypes.uint64:
+                wide = scalar.select(wide < 0, top, wide)
+            place = scalar.minimum(scalar.maximum(wide, 0), top)
+            target = target + Index.of(str(place.operand), stride)
+        inner = strides_of(update.shape)
+        for m, stride, step in zip(update.shape, strides, inner, strict=True):
+            i = Index.of(stack.enter_context(writer.loop(m, "parallel")))
+            target, source = target + i * stride, source + i * step
+        value = writer.load("in1", dtype, source)
+        writer.store("out0", target, value)
+    buffers = [Buffer(f"in{k}", t.dtype, t.size) for k, t in enumerate(types)]
+    out = Buffer("out0", dtype, outs[0].size, "out")
+    return Nest("update", (*buffers, out), writer.body())
+
+
+# A box that is this much smaller than the array is written over a copy of it.
+_SMALLER = 4
+
+
+def _update_expand(*types: Type) -> Graph:
+    x, update = types[0], types[1]
+    small = 0 < update.size * _SMALLER <= x.size
+    chosen = _update_loops if small else _update_fused
+    return capture(lambda *xs: [chosen.bind(*xs)], types).graph
+
+
+_update, _update_fused, _update_loops = (
+    Primitive(
+        name=name,
+        family="indexing",
+        infer=_update_infer,
+        lower=lower,
+        reference=_update_reference,
+        jvp=_update_jvp,
+        transpose=_update_transpose,
+        batch=_update_batch,
+        samples=Samples(dtypes.ALL, _update_cases, 0),
+        document="Replace a box of elements at a computed place.",
+    )
+    for name, lower in (
+        ("dynamic_update_slice", Expand(_update_expand)),
+        ("dynamic_update_fused", Pull(_update_pull)),
+        ("dynamic_update_loops", Accumulating(_update_nest, updates=True)),
+    )
 )
 
 

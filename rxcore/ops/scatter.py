@@ -366,7 +366,7 @@ _scatter, _scatter_loops = (
     )
     for name, lower, types in (
         ("scatter", Expand(_expand), dtypes.ALL),
-        ("scatter_loops", Accumulating(_nest), _WIDE),
+        ("scatter_loops", Accumulating(_nest, updates=True), _WIDE),
     )
 )
 

@@ -41,6 +41,7 @@ from rxcore.runtime.places import (
     memories,
     shifted,
 )
+from rxcore.runtime.updates import in_place, updated_carries
 from rxcore.targets import cpu
 from rxcore_kernels import engine
 from rxcore_kernels.plan import In, Out, Plan, Scratch, Step
@@ -257,6 +258,8 @@ class Assembler:
             elif isinstance(made, Plan):
                 self.plan(made, ins, outs)
             else:
+                if form.updates and ins[0] is outs[0]:
+                    made = in_place(made)
                 self.nest(self.print(made), ins, outs)
         else:
             reason = getattr(form, "reason", "complex numbers")
@@ -432,6 +435,18 @@ class Assembler:
             if len(self.loops) > len(m.loops):
                 self.pending[self.loops[len(m.loops)]].append(m)
 
+    def buffers(
+        self, body: Graph, first: int, types: Sequence[Type]
+    ) -> tuple[list[Fixed], list[Fixed]]:
+        """Return two buffers for each carry of a loop; one where it is only updated."""
+        kept = updated_carries(body, first, len(types))
+        front = [self.memory(t.nbytes) for t in types]
+        back = [
+            a if k in kept else self.memory(t.nbytes)
+            for k, (a, t) in enumerate(zip(front, types, strict=True))
+        ]
+        return front, back
+
     def scan(
         self,
         e: Equation,
@@ -444,8 +459,7 @@ class Assembler:
         body: Graph = p["graph"]
         first, count, length = p["constants"], p["carries"], p["length"]
         types = [o.type for o in body.inputs[first : first + count]]
-        front = [self.memory(t.nbytes) for t in types]
-        back = [self.memory(t.nbytes) for t in types]
+        front, back = self.buffers(body, first, types)
         for target, source, t in zip(front, ins[first:], types, strict=False):
             self.copy(target, source, t.nbytes)
         ys = [targets.get(v) or self.memory(v.type.nbytes) for v in e.outputs[count:]]
@@ -454,8 +468,7 @@ class Assembler:
         if length:
             loop = self._open_loop()
             begin = self.clock
-            carries = [Flipped(loop, a, b) for a, b in zip(front, back, strict=True)]
-            moved = [Flipped(loop, b, a) for a, b in zip(front, back, strict=True)]
+            carries, moved = flipped(loop, front, back)
             xs = [
                 self._stepped(loop, place, o.type, length, p["reverse"])
                 for place, o in zip(
@@ -503,14 +516,12 @@ class Assembler:
         body: Graph = p["graph"]
         first, second = p["test_constants"], p["test_constants"] + p["constants"]
         types = [o.type for o in e.inputs[second:]]
-        front = [self.memory(t.nbytes) for t in types]
-        back = [self.memory(t.nbytes) for t in types]
+        front, back = self.buffers(body, p["constants"], types)
         for target, source, t in zip(front, ins[second:], types, strict=True):
             self.copy(target, source, t.nbytes)
         flag = self.memory(1)
         loop = self._open_loop()
-        carries = [Flipped(loop, a, b) for a, b in zip(front, back, strict=True)]
-        moved = [Flipped(loop, b, a) for a, b in zip(front, back, strict=True)]
+        carries, moved = flipped(loop, front, back)
         asked, table = self._new_table(), self._new_table()
         self._body(asked, lambda: self.graph(test, [*ins[:first], *carries], [flag]))
         inputs = [*ins[first:second], *carries]
@@ -540,6 +551,16 @@ class Assembler:
             self.touch(place)
         self._close_loop(loop)
         self.row(engine.SWITCH, words)
+
+
+def flipped(
+    loop: int, front: Sequence[Fixed], back: Sequence[Fixed]
+) -> tuple[list[Place], list[Place]]:
+    """Return where carries are read and written; one buffer needs no turns."""
+    pairs = list(zip(front, back, strict=True))
+    read: list[Place] = [a if a is b else Flipped(loop, a, b) for a, b in pairs]
+    write: list[Place] = [a if a is b else Flipped(loop, b, a) for a, b in pairs]
+    return read, write
 
 
 def view(address: int, type: Type) -> Any:

@@ -16,6 +16,7 @@ from typing import Any
 from attrs import field, frozen
 
 from rxcore.base import config
+from rxcore.base.collector import paused
 from rxcore.compiler.capabilities import Capabilities
 from rxcore.compiler.pipeline import PASSES, Pass, optimize
 from rxcore.ir.graph import Equation, Graph, Value
@@ -91,6 +92,7 @@ def capabilities() -> Capabilities:
     )
 
 
+@paused()
 def compile_graph(graph: Graph, passes: tuple[Pass, ...] = PASSES) -> Program:
     """Compile a Graph: optimize, lower, schedule, emit, build, bind."""
     begin = time.perf_counter()

@@ -31,9 +31,12 @@ _LIMITS = {
 }
 _SMOOTH = 30.0
 _TAME = 4
+# Elements of a value; it is interpreted slowly in places.
+_LARGEST = 1 << 17
 
 
 def limit(dtype: DType) -> float:
+    """Return up to which number whole numbers of a dtype are exact."""
     if dtypes.is_bool(dtype):
         return 1.0
     if dtypes.is_integer(dtype):
@@ -45,7 +48,7 @@ def _primitives(names: str) -> list[Primitive]:
     return [REGISTRY[n] for n in names.split() if n in REGISTRY]
 
 
-def _elementwise(arity: int, exact: Sequence[str]) -> list[Primitive]:
+def _elementwise(exact: Sequence[str]) -> list[Primitive]:
     """Return elementwise ops of the registry that are exact on whole numbers."""
     chosen = set(exact)
     return [
@@ -54,12 +57,16 @@ def _elementwise(arity: int, exact: Sequence[str]) -> list[Primitive]:
 
 
 _ONE = _elementwise(
-    1,
-    ["abs", "neg", "sign", "floor", "ceil", "round", "trunc", "not", "stop_gradient", "population_count", "is_nan", "is_inf", "is_finite"],
+    (
+        *("abs", "neg", "sign", "floor", "ceil", "round", "trunc", "not"),
+        *("stop_gradient", "population_count", "is_nan", "is_inf", "is_finite"),
+    )
 )
 _TWO = _elementwise(
-    2,
-    ["add", "sub", "mul", "maximum", "minimum", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "xor", "floor_divide", "remainder", "fmod"],
+    (
+        *("add", "sub", "mul", "maximum", "minimum", "floor_divide", "remainder"),
+        *("fmod", "and", "or", "xor", "eq", "ne", "lt", "le", "gt", "ge"),
+    )
 )
 _WHOLE = frozenset({"floor_divide", "remainder", "fmod", "and", "or", "xor"})
 _SMOOTH_ONE = _primitives(
@@ -86,12 +93,15 @@ class Maker:
     # Values
 
     def one_of(self, options: Sequence[Any]) -> Any:
+        """Draw one of some options."""
         return self.draw(st.sampled_from(list(options)))
 
     def flag(self) -> bool:
+        """Draw True or False."""
         return self.draw(st.booleans())
 
     def number(self, low: int, high: int) -> int:
+        """Draw an integer."""
         return self.draw(st.integers(low, high))
 
     def value(self, fits: Callable[[Type], bool] = lambda _: True) -> int:
@@ -108,7 +118,7 @@ class Maker:
         text: str,
         function: Function,
         operands: Sequence[int],
-        bound: float | Callable[[DType], float],
+        bound: float | Callable[[DType], float] | Sequence[float],
     ) -> int:
         """Append a step; return the number of its first result."""
         given = [self.types[k] for k in operands]
@@ -122,7 +132,10 @@ class Maker:
         first = len(self.types)
         self.steps.append(Step(text, function, tuple(operands), types))
         for t in types:
+            assume(t.size <= _LARGEST)
             high = bound(t.dtype) if callable(bound) else bound
+            if isinstance(high, Sequence):
+                high = high[len(self.types) - first]
             whole = not dtypes.is_inexact(t.dtype)
             self.types.append(t)
             self.bounds.append(min(high, limit(t.dtype)) if whole else high)
@@ -169,6 +182,7 @@ class Maker:
         return k
 
     def largest(self, dtype: DType) -> float:
+        """Return up to where values of a dtype may grow."""
         return _SMOOTH if self.smooth else limit(dtype)
 
     def sized(self, k: int, grow: Callable[[float], float]) -> tuple[int, float]:
@@ -186,6 +200,7 @@ class Maker:
     # Elementwise
 
     def unary(self) -> None:
+        """Add an op of one operand."""
         if self.smooth:
             k = self.value(lambda t: t.dtype == dtypes.float64)
             return self.smooth_unary(self.one_of(_SMOOTH_ONE), k)
@@ -196,6 +211,7 @@ class Maker:
         return None
 
     def smooth_unary(self, p: Primitive, k: int) -> None:
+        """Add a smooth op of one operand, small enough for it."""
         name = p.name
         if name in ("log1p", "sqrt"):
             text = f"{name}(1 + {{0}} * {{0}})"
@@ -223,6 +239,7 @@ class Maker:
         return a, self.value(fits)
 
     def binary(self) -> None:
+        """Add an op of two operands."""
         a, b = self.pair()
         if self.number(0, 3) == 0:
             return self.with_number(a)
@@ -240,6 +257,8 @@ class Maker:
         return None
 
     def joined(self, p: Primitive, a: int, b: int, common: DType) -> None:
+        """Add an op of two operands that are exact in its dtype."""
+
         def grown() -> float:
             x, y = self.bounds[a], self.bounds[b]
             return x * y if p.name == "mul" else x + y
@@ -268,6 +287,7 @@ class Maker:
             self.add(f"{p}({number}, {{0}})", lambda x: p(number, x), [a], reach)
 
     def choose(self) -> None:
+        """Add a selection."""
         a, b = self.pair()
         common, _ = dtypes.promote(
             (self.types[a].dtype, False), (self.types[b].dtype, False)
@@ -288,6 +308,7 @@ class Maker:
             self.add(text, lambda x, y: select(positive(x, 0), x, y), [a, b], bound)
 
     def change_dtype(self) -> None:
+        """Add a conversion."""
         k = self.value()
         dtype = self.draw(strategies.dtypes())
         k = self.operand(k, dtype)

@@ -35,6 +35,7 @@ class Moving(Maker):
     # Index maps
 
     def move(self) -> None:
+        """Add an index map."""
         k = self.value()
         t = self.types[k]
         kinds = ["reshape", "broadcast"]
@@ -86,6 +87,7 @@ class Moving(Maker):
         return text, lambda x: join.pad(x, 1, widths)
 
     def together(self) -> None:
+        """Add a concatenation."""
         k = self.value(lambda t: t.ndim > 0)
         t = self.types[k]
         axis = self.number(0, t.ndim - 1)
@@ -103,6 +105,7 @@ class Moving(Maker):
         self.add(text, lambda *x: join.concatenate(list(x), axis), several, bound)
 
     def apart(self) -> None:
+        """Add a split."""
         k = self.value(lambda t: t.ndim > 0)
         t = self.types[k]
         axis = self.number(0, t.ndim - 1)
@@ -114,6 +117,7 @@ class Moving(Maker):
     # Reductions, contractions, cumulative ops
 
     def reduction(self) -> None:
+        """Add a reduction."""
         k = self.value(lambda t: t.ndim > 0)
         t = self.types[k]
         axes = tuple(i for i in range(t.ndim) if self.flag()) or (t.ndim - 1,)
@@ -129,8 +133,10 @@ class Moving(Maker):
         if name in ("max", "min", "logsumexp") and not count:
             name = "any" if dtypes.is_bool(t.dtype) else "sum"
         keep = self.flag()
+
         def grow(b: float) -> float:
             return b
+
         if name == "sum":
             grow = lambda b: max(b * count, 1.0)  # noqa: E731
         elif name == "prod":
@@ -153,6 +159,7 @@ class Moving(Maker):
         self.add(text, lambda x: function(x, axes, keepdims=keep), [k], reach)
 
     def place_of_largest(self) -> None:
+        """Add the place of the largest or least element."""
         k = self.value(lambda t: t.ndim > 0 and not dtypes.is_bool(t.dtype))
         t = self.types[k]
         axis = self.number(0, t.ndim - 1)
@@ -163,6 +170,7 @@ class Moving(Maker):
         self.add(f"{name}({{0}}, {axis})", lambda x: f(x, axis), [k], t.shape[axis])
 
     def running(self) -> None:
+        """Add a cumulative op."""
         k = self.value(lambda t: t.ndim > 0 and not dtypes.is_bool(t.dtype))
         t = self.types[k]
         axis = self.number(0, t.ndim - 1)
@@ -180,6 +188,8 @@ class Moving(Maker):
         self.add(text, lambda x: f(x, axis, reverse), [k], reach)
 
     def product(self) -> None:
+        """Add a matrix product."""
+
         def real(t: Type) -> bool:
             return t.ndim > 0 and not dtypes.is_bool(t.dtype)
 
@@ -223,6 +233,7 @@ class Moving(Maker):
         )
 
     def read(self) -> None:
+        """Add a gather."""
         k = self.value(lambda t: t.ndim > 0 and t.size > 0)
         t, at = self.types[k], self.places()
         axis = self.number(0, t.ndim - 1)
@@ -239,6 +250,7 @@ class Moving(Maker):
         )
 
     def window(self) -> None:
+        """Add a slice, or an update of one, at a computed place."""
         k = self.value(lambda t: t.ndim > 0)
         t = self.types[k]
         at = self.places()
@@ -254,8 +266,10 @@ class Moving(Maker):
                 self.bounds[at],
             )
         sizes = tuple(self.number(0, n) for n in t.shape)
+
         def starts(i: Any) -> list[Any]:
             return [i] + [1] * (t.ndim - 1)
+
         if self.flag():
             text = f"dynamic_slice({{0}}, [{{1}}, 1, ...], {sizes})"
             self.add(
@@ -274,6 +288,7 @@ class Moving(Maker):
         self.add(text, update, [k, at], self.bounds[k])
 
     def write(self) -> None:
+        """Add a scatter."""
         k = self.value(lambda t: t.ndim > 0 and not dtypes.is_bool(t.dtype))
         t, at = self.types[k], self.places()
         count = self.types[at].size

@@ -78,8 +78,7 @@ class Composing(Moving):
             return [c, ys]
 
         text = f"scan(body, {{1}}, {{0}}, reverse={reverse})" + made.inline()
-        bound = max(inner.bounds[new], inner.bounds[out])
-        self.add(text, function, [k, carry], bound)
+        self.add(text, function, [k, carry], [inner.bounds[o] for o in (new, out)])
 
     def branch(self) -> None:
         """Add a choice between two functions."""
@@ -113,9 +112,13 @@ class Composing(Moving):
         inner = self.body([self.types[k]])
         outs = tuple(inner.value() for _ in range(2))
         made = inner.program(outs)
-        bound = max(inner.bounds[o] for o in outs)
         compiled = jit(lambda x: made(x))
-        self.add("jit(f)({0})" + made.inline(), compiled, [k], bound)
+        self.add(
+            "jit(f)({0})" + made.inline(),
+            compiled,
+            [k],
+            [inner.bounds[o] for o in outs],
+        )
 
     def repeat(self) -> None:
         """Add a while loop that counts."""
@@ -134,8 +137,12 @@ class Composing(Moving):
         self.add(text, function, [k], 4.0)
 
 
-_PLAIN = ["unary", "binary", "binary", "choose", "change_dtype", "move", "move", "move", "together", "apart", "reduction", "reduction", "place_of_largest", "running", "product", "read", "window", "write"]
-_SMOOTH_STEPS = ["unary", "unary", "binary", "binary", "choose", "move", "move", "together", "apart", "reduction", "running", "product", "read", "window", "write"]
+_SHARED = (
+    *("unary", "binary", "binary", "choose", "move", "move", "together", "apart"),
+    *("reduction", "running", "product", "read", "window", "write"),
+)
+_PLAIN = (*_SHARED, "change_dtype", "move", "reduction", "place_of_largest")
+_SMOOTH_STEPS = (*_SHARED, "unary")
 
 
 @st.composite
@@ -175,6 +182,7 @@ def programs(
         inputs[1] = inputs[1].with_shape(inputs[0].shape)
     if smooth:
         inputs.append(Type(dtypes.int32, draw(some)))
+    assume(all(t.size <= 1 << 17 for t in inputs))
     make = Composing(draw, inputs, smooth)
     options = list(kinds or (_SMOOTH_STEPS if smooth else _PLAIN))
     if control and not kinds:
@@ -182,9 +190,7 @@ def programs(
     for _ in range(draw(st.integers(1, max_steps))):
         getattr(make, draw(st.sampled_from(options)))()
     last = len(make.types) - 1
-    outputs = [last]
-    for _ in range(draw(st.integers(0, 2))):
-        outputs.append(make.value())
+    outputs = [last, *(make.value() for _ in range(draw(st.integers(0, 2))))]
     if smooth:
         real = [o for o in outputs if make.types[o].dtype == dtypes.float64]
         assume(real)

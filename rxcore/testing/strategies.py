@@ -1,4 +1,4 @@
-"""Hypothesis strategies for what functions of arrays take: dtypes, shapes, arrays, trees.
+"""Hypothesis strategies for what functions take: dtypes, shapes, arrays, trees.
 
 They shrink towards float32, rank 0 and zeros.
 """

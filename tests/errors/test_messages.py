@@ -1,4 +1,4 @@
-"""Wrong programs: the exact error, which says what was expected, what came, what to do."""
+"""Wrong programs: the exact error: what was expected, what came, what to do."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ I3 = rx.asarray(np.arange(3, dtype="i4"))
 
 def identity(x: Any) -> Any:
     return x
+
+
+def says(_: Any) -> Any:
+    return "text"
 
 
 def pair(a: Any, b: Any) -> Any:
@@ -251,9 +255,9 @@ WRONG: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         " complex64, complex128",
     ),
     "jit_result": (
-        lambda: rx.jit(lambda x: "text")(X3),
+        lambda: rx.jit(says)(X3),
         errors.TreeError,
-        "jit(<lambda>) (result): the leaf is 'text' of type str, which is no"
+        "jit(says) (result): the leaf is 'text' of type str, which is no"
         " array; convert it, or keep it out of the pytree (for rx.jit:"
         " static_argnums)",
     ),

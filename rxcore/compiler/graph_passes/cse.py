@@ -35,7 +35,7 @@ def cse(graph: Graph) -> Graph:
         operands = [name(o) for o in inputs]
         if e.primitive.commutes:
             # Any fixed order will do; numbers of values are the usual case.
-            plain = all([type(o) is int for o in operands])
+            plain = all(type(o) is int for o in operands)
             operands.sort(key=None if plain else repr)
         types = tuple([v.type for v in e.outputs])
         key = (e.primitive.name, tuple(operands), freeze_params(e.params), types)
