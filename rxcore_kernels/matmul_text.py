@@ -149,29 +149,23 @@ class _Block:
     ) -> Value:
         """Print the sums of one tile, to be stored; return its number of rows.
 
-        Tall tiles, then short ones for the rows left; half a tile where only one vector
-        of columns is there.
+        Tall tiles, half as wide where only one vector of columns is there, then short
+        ones for the rows left.
         """
         w, tile = self.w, self.tile
-        tall, short, half = tile.rows, tile.rows // 3, tile.rows // 2
-        size = w.slot(I64, tall)
+        size = w.slot(I64, tile.rows)
 
         def print_tile(rows: int, vectors: int) -> None:
             size.set(rows)
             self.sums(b, c, i, rows, masks[:vectors], vectors)
 
-        def full() -> None:
-            w.choose(
-                self.height - i >= tall,
-                functools.partial(print_tile, tall, tile.vectors),
-                functools.partial(print_tile, short, tile.vectors),
-            )
-
-        if masks:
-            narrow = functools.partial(print_tile, half, 1)
-            w.choose(width > tile.lanes, full, narrow)
-        else:
-            full()
+        full = functools.partial(print_tile, tile.rows, tile.vectors)
+        narrow = functools.partial(print_tile, tile.rows, 1)
+        w.choose(
+            self.height - i >= tile.rows,
+            (lambda: w.choose(width > tile.lanes, full, narrow)) if masks else full,
+            functools.partial(print_tile, tile.rows // 3, tile.vectors),
+        )
         return size.get()
 
     def sums(

@@ -75,6 +75,8 @@ def dry(
     flat: Callable[[Value, Index], bool],
     producers: dict[Value, Equation],
     extents: dict[str, int],
+    *,
+    kind: type[Puller] = Puller,
 ) -> tuple[Puller, Counting]:
     """Return a Puller that writes nothing; `leaf` and `flat` say where it stops."""
     counting = Counting()
@@ -85,7 +87,7 @@ def dry(
     def named(term: Term) -> str:
         return f"?{term.operand}"
 
-    puller = Puller(
+    puller = kind(
         counting,
         producers,
         lambda v, index: dummy(v.type) if leaf(v, index) else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rxcore.compiler.forms import dry, is_pulled
-from rxcore.compiler.pull import DoesNotFit
+from rxcore.compiler.pull import DoesNotFit, Tracker
 from rxcore.ir.graph import Equation, Graph, Value
 from rxcore.ir.primitive import Iterates
 from rxcore.loops.nest import Index
@@ -50,7 +50,8 @@ def _carries_stay(equation: Equation, body: Graph, lanes: tuple[int, ...]) -> bo
         return v not in producers
 
     producers = {e.outputs[0]: e for e in body.equations}
-    puller, _ = dry(leaf, flat, producers, {f"d{i}": n for i, n in enumerate(lanes)})
+    extents = {f"d{i}": n for i, n in enumerate(lanes)}
+    puller, _ = dry(leaf, flat, producers, extents, kind=Tracker)
     try:
         for o in body.outputs:
             if isinstance(o, Value):

@@ -87,15 +87,46 @@ class Puller:
 
     def pull(self, value: Value, index: Indices) -> Term:
         """Return the Term of a value's element."""
-        key = (value, index)
-        found = self.memory.get(key)
-        if found is not None and self.alive(found):
+        found = self._known(value, index)
+        if found is not None:
             return found
-        term = self.leaf(value, index)
-        if term is None:
-            term = self._compute(value, index)
-        self.memory[key] = term
-        return term
+        # A stack of our own: chains of elementwise ops may be thousands long.
+        stack = [(value, index)]
+        opened: set[tuple[Value, Indices]] = set()
+        while True:
+            key = stack[-1]
+            term = None
+            if key not in opened:
+                opened.add(key)
+                term = self.leaf(*key)
+                waiting = self._waiting(*key) if term is None else []
+                if waiting:
+                    stack += reversed(waiting)
+                    continue
+            if term is None:
+                term = self._compute(*key)
+            self.memory[key] = term
+            stack.pop()
+            while stack and self._known(*stack[-1]) is not None:
+                stack.pop()
+            if not stack:
+                return term
+
+    def _known(self, value: Value, index: Indices) -> Term | None:
+        found = self.memory.get((value, index))
+        return found if found is not None and self.alive(found) else None
+
+    def _waiting(self, value: Value, index: Indices) -> list[tuple[Value, Indices]]:
+        """Return the operands of an elementwise op that are still to be pulled."""
+        equation = self.producers.get(value)
+        if equation is None or not isinstance(equation.primitive.lower, Scalar):
+            return []
+        places = [
+            (o, index if o.type.shape else ())
+            for o in equation.inputs
+            if isinstance(o, Value)
+        ]
+        return [p for p in places if self._known(*p) is None]
 
     def _compute(self, value: Value, index: Indices) -> Term:
         equation = self.producers.get(value)
@@ -141,6 +172,20 @@ class Puller:
         types = tuple(o.type for o in equation.inputs)
         access = Access(self, equation.inputs)
         return form.function(access, index, types, **equation.params)  # type: ignore[no-any-return]
+
+
+class Tracker(Puller):
+    """Finds what a value is made from; what is done with operands does not matter."""
+
+    def _compute(self, value: Value, index: Indices) -> Term:
+        equation = self.producers.get(value)
+        if equation is None or not isinstance(equation.primitive.lower, Scalar):
+            return super()._compute(value, index)
+        for o in equation.inputs:
+            if isinstance(o, Value):
+                self.pull(o, index if o.type.shape else ())
+        dtype = value.type.dtype
+        return Term(self.builder, self.builder.emit("neg", dtype, ()), dtype)
 
 
 class Access:

@@ -156,10 +156,17 @@ class Index:
                 break
         else:
             return self
-        total = Index(self.constant)
+        constant = self.constant
+        total: dict[str, int] = {}
         for name, c in self.terms:
-            total = total + changes.get(name, Index.of(name)) * c
-        return total
+            change = changes.get(name)
+            if change is None:
+                total[name] = total.get(name, 0) + c
+                continue
+            constant += change.constant * c
+            for other, factor in change.terms:
+                total[other] = total.get(other, 0) + factor * c
+        return Index(constant, tuple(total.items()))
 
 
 @frozen

@@ -467,7 +467,6 @@ class Assembler:
         env.update(zip(e.outputs, [*final, *ys], strict=True))
         if length:
             loop = self._open_loop()
-            begin = self.clock
             carries, moved = flipped(loop, front, back)
             xs = [
                 self._stepped(loop, place, o.type, length, p["reverse"])
@@ -485,7 +484,6 @@ class Assembler:
             for place in (*front, *back, *ys, *ins):
                 self.touch(place)
             self._close_loop(loop)
-            del begin
             self._loop_row(loop, length, table)
         for place in (*front, *back):
             self.touch(place)

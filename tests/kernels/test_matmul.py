@@ -205,6 +205,16 @@ def test_a_new_size_needs_no_new_text():
     assert len(names) == 1
 
 
+def test_one_text_serves_all_layouts():
+    names = set()
+    for m, n, k in [(256, 784, 512), (512, 10, 256), (3, 900, 70), (300, 300, 300)]:
+        for a in [(0, k, 1), (0, 1, m), (0, 3 * k, 3)]:
+            for b in [(0, n, 1), (0, 1, k), (0, 2 * n, 2)]:
+                plan = plan_matmul("float32", 1, m, n, k, a, b, (0, n))
+                names |= {step.source.symbol for step in plan.steps}
+    assert len(names) == 2
+
+
 def test_wrong_arguments_are_named():
     with pytest.raises(TypeError, match=r"expected dtype float32, .*, got int8"):
         plan_matmul("int8", 1, 2, 2, 2, (0, 2, 1), (0, 2, 1), (0, 2))

@@ -27,7 +27,7 @@ from rxcore.compiler.forms import (
 )
 from rxcore.compiler.graph_passes.inline import map_subgraphs
 from rxcore.compiler.lanes import is_lane_scan
-from rxcore.compiler.pull import DoesNotFit
+from rxcore.compiler.pull import DoesNotFit, Tracker
 from rxcore.ir.graph import Equation, Graph, Operand, Value, has_effects
 from rxcore.ir.primitive import Fusion, NoRule, Primitive, Pull
 from rxcore.ir.types import Type
@@ -117,7 +117,7 @@ class Fuser:
             elif is_reduction(e):
                 self.reductions[e.outputs[0]] = e
         self.lane_scans = {
-            id(e) for e in graph.equations if is_compiled(e) and is_lane_scan(e)
+            id(e) for e in graph.equations if is_lane_scan(e) and is_compiled(e)
         }
         self.aliases: dict[Value, None] = {}
         self.roots = self._find_roots(forced)
@@ -195,7 +195,7 @@ class Fuser:
             return stops(v)
 
         extents = {f"d{i}": n for i, n in enumerate(shape)}
-        puller, _ = dry(leaf, flat, self.producers, extents)
+        puller, _ = dry(leaf, flat, self.producers, extents, kind=Tracker)
         puller.pull(value, index)
         return found + self._unread(value, stops, {k.value for k in found})
 
@@ -541,11 +541,10 @@ class Fuser:
         leaves: dict[Value, None] = {}
         inside = self._inside(group)
         for e in reversed(self.graph.equations):
-            mine = [v for v in e.outputs if v in wanted]
-            if not mine or not (inside(e)):
+            if wanted.isdisjoint(e.outputs) or not inside(e):
                 continue
             body.append(e)
-            wanted.update(o for o in e.inputs if isinstance(o, Value))
+            wanted.update([o for o in e.inputs if isinstance(o, Value)])
         made = {v for e in body for v in e.outputs}
         for e in body:
             for o in e.inputs:

@@ -28,20 +28,22 @@ def _hoisted(body: Body) -> Body:
         if isinstance(s, If):
             out.append(evolve(s, body=_hoisted(s.body)))
         elif isinstance(s, Loop):
-            free, loop = _parted(evolve(s, body=_hoisted(s.body)))
+            free, loop = _parted(s, _hoisted(s.body))
             out += [*free, loop]
         else:
             out.append(s)
     return tuple(out)
 
 
-def _parted(loop: Loop) -> tuple[Body, Loop]:
-    """Part what does not depend on a loop from the loop."""
-    stored = {s.buffer for s in stores(loop.body)}
-    bound = definitions((loop,))
+def _parted(loop: Loop, body: Body) -> tuple[Body, Loop]:
+    """Part what does not depend on a loop, with a new body, from the loop."""
+    stored = {s.buffer for s in stores(body)}
+    bound = definitions(body)
+    bound.add(loop.index)
+    bound.update(a.name for a in loop.accumulators)
     free: list[Statement] = []
     stay: list[Statement] = []
-    for s in loop.body:
+    for s in body:
         # Loads must not move out of a loop that may not run: the memory may be empty.
         pinned = isinstance(s, Load) and (s.buffer in stored or loop.extent == 0)
         if is_plain(s) and not pinned and bound.isdisjoint(reads((s,))):
