@@ -17,7 +17,12 @@ from benchmarks.record import AtMost, Goal, Outcome, Ratio, Timing
 
 ROOT = Path(__file__).resolve().parents[1]
 # JAX's own cache on disk is off unless it is asked for; nothing may ask for it here.
-NOT_INHERITED = ("JAX_COMPILATION_CACHE_DIR", "JAX_ENABLE_COMPILATION_CACHE")
+# And every library runs from bytecode, as installed ones do.
+NOT_INHERITED = (
+    "JAX_COMPILATION_CACHE_DIR",
+    "JAX_ENABLE_COMPILATION_CACHE",
+    "PYTHONDONTWRITEBYTECODE",
+)
 
 
 @frozen

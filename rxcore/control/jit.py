@@ -265,7 +265,8 @@ class _Jitted:
             except TypeError as error:
                 raise errors.UserError(
                     f"jit: the static argument {value!r} of {self.name} is not"
-                    " hashable; use a tuple in place of a list, or do not make it static"
+                    " hashable; use a tuple in place of a list, or do not make it"
+                    " static"
                 ) from error
         dynamic = tuple(a for k, a in enumerate(args) if k not in numbers)
         loose = {k: v for k, v in kwargs.items() if k not in names}

@@ -48,7 +48,8 @@ class Array(Numeric):
     @classmethod
     def scalar(cls, number: Any, type: Type) -> Array:
         """Return an Array of rank 0 that holds a number: a literal of Graphs."""
-        host = np.asarray(number).astype(type.dtype)
+        with np.errstate(all="ignore"):  # 1e300 beside a float64 passes here too
+            host = np.asarray(number).astype(type.dtype)
         host.flags.writeable = False
         made = cls.of_host(type, host)
         made._number = host.item()

@@ -207,7 +207,8 @@ class Maker:
         k = self.value()
         p = self.one_of([p for p in _ONE if self.types[k].dtype in p.samples.dtypes])
         bits = p.name in ("not", "population_count")
-        self.add(f"{p}({{0}})", p, [k], limit if bits else self.bounds[k] + 1)
+        k, bound = self.sized(k, lambda b: b + 1)
+        self.add(f"{p}({{0}})", p, [k], limit if bits else bound)
         return None
 
     def smooth_unary(self, p: Primitive, k: int) -> None:

@@ -30,8 +30,8 @@ def numeric_leaves(value: Any, call: str) -> tuple[list[Any], tree.TreeDef]:
             path = _path(value, k)
             raise errors.TreeError(
                 f"{call}: the leaf{path} is {leaf!r} of type"
-                f" {type(leaf).__name__}, which is no array; convert it, or keep it out of the pytree (for rx.jit:"
-                " static_argnums)"
+                f" {type(leaf).__name__}, which is no array; convert it, or keep it"
+                " out of the pytree (for rx.jit: static_argnums)"
             ) from error
     return made, treedef
 

@@ -280,12 +280,21 @@ def endless(table_of_body: list[Entry], release: bool) -> engine.NativeProgram:
     return draft.make(release_gil=release)
 
 
+@pytest.fixture
+def interruptible():
+    """Let Ctrl-C interrupt: a process started in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def send_and_run(sender: subprocess.Popen, program: engine.NativeProgram) -> None:
     sender.stdin.write(b"go\n")
     sender.stdin.flush()
     program.run()
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("release", [False, True])
 @pytest.mark.parametrize("body", ["nothing", "copy"])
 def test_ctrl_c_ends_an_endless_loop(release, body):
@@ -305,6 +314,7 @@ def test_ctrl_c_ends_an_endless_loop(release, body):
     assert memory.statistics().in_use_bytes == before
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_other_threads_run_while_the_lock_is_released():
     program = endless([Entry(engine.COPY, 0, 0, 0)], release=True)
     ticks = []

@@ -35,6 +35,9 @@ from rxcore.loops.nest import Index
 
 # Recomputing more than this for each user is dearer than storing (an exp is 20).
 THRESHOLD = 12.0
+# What one nest may cost for an element: LLVM's time grows with the square of a loop's
+# body (a chain of 100 sines in float64: 3 s, of 200: 23 s).
+MOST = 1200.0
 # Pulled chains are cut here, since pulling recurses.
 DEPTH = 40
 # A reduction keeping fewer elements than FEW out of more than MANY is split over
@@ -82,6 +85,7 @@ class Group:
     members: dict[Value, str] = field(factory=dict)  # "full", "kept" or "joined"
     leaves: dict[Value, None] = field(factory=dict)
     scan: Equation | None = None
+    cost: float = 0.0
 
     @property
     def kept(self) -> tuple[int, ...]:
@@ -120,6 +124,7 @@ class Fuser:
             id(e) for e in graph.equations if is_lane_scan(e) and is_compiled(e)
         }
         self.aliases: dict[Value, None] = {}
+        self.costs: dict[Value, float] = {}
         self.roots = self._find_roots(forced)
 
     # Roots ---------------------------------------------------------------------
@@ -171,6 +176,7 @@ class Fuser:
             if (many or depth[out] > DEPTH) and not is_dense(e):
                 needed.add(out)
             if out in needed:
+                self.costs[out] = cost[out]
                 cost[out], depth[out] = 0.0, 0
         return {v for v in needed if v in self.producers or v in self.reductions}
 
@@ -293,6 +299,8 @@ class Fuser:
         kept = not axes and bool(group.axes) and shape == group.kept and not full
         if not (full or kept) or len(group.members) > 64:
             return ""
+        if group.members and group.cost + self.costs.get(root, 0.0) > MOST:
+            return ""
         joined = axes or group.axes
         for link in links:
             level = group.members.get(link.value)
@@ -371,6 +379,7 @@ class Fuser:
     ) -> None:
         """Put a root into a group."""
         group.axes = axes or group.axes
+        group.cost += self.costs.get(root, 0.0)
         group.members[root] = level
         self.group_of[root] = group
         self.node_of[root] = group.node
