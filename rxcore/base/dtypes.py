@@ -54,18 +54,12 @@ _SHORT: dict[DType, str] = {
     complex64: "c64",
     complex128: "c128",
 }
-_LONG = {short: dtype for dtype, short in _SHORT.items()}
 _KNOWN = frozenset(ALL)
 
 
 def short(dtype: DType) -> str:
     """Return the short name of a dtype: `f32`, `i8`, `bf16`, ..."""
     return _SHORT[dtype]
-
-
-def from_short(name: str) -> DType:
-    """Return the dtype of a short name."""
-    return _LONG[name]
 
 
 def as_dtype(dtype: Any) -> DType:

@@ -15,13 +15,13 @@ from rxcore.transforms.arguments import Flattened
 __all__ = ["eval_shape"]
 
 
-def eval_shape(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Return the shapes and dtypes of a function's results without computing them.
 
     **Meaning**: `tree.map(lambda y: ShapeDtypeStruct(y.shape, y.dtype), f(*args))`
 
     Args:
-        function: from pytrees of arrays to a pytree of arrays.
+        fun: from pytrees of arrays to a pytree of arrays.
         *args: arrays, or anything with `shape` and `dtype` (`ShapeDtypeStruct`).
         **kwargs: the same, by name.
 
@@ -38,7 +38,7 @@ def eval_shape(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     types = [_type_of(x) for x in leaves]
 
     def whole(positional: Any, named: Any) -> Any:
-        return function(*positional, **named)
+        return fun(*positional, **named)
 
     inner = Flattened(whole, treedef, "eval_shape")
     graph = capture(inner, types, "rx.eval_shape").graph

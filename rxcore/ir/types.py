@@ -54,10 +54,6 @@ class Type:
         """Return this Type with another shape."""
         return Type(self.dtype, shape, self.weak)
 
-    def with_dtype(self, dtype: DType, weak: bool = False) -> Type:
-        """Return this Type with another dtype."""
-        return Type(dtype, self.shape, weak)
-
     def strong(self) -> Type:
         """Return this Type with a dtype that is not weak."""
         return Type(self.dtype, self.shape) if self.weak else self

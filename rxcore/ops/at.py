@@ -125,8 +125,14 @@ class Place:
         """Return what is there; `mode="fill"` gives `fill_value` out of range."""
         del indices_are_sorted, unique_indices
         kind = read_mode(mode, fill_value, "at[].get")
+        if kind == "wrap":
+            raise errors.UserError(
+                "at[].get: mode 'wrap' is not one of 'fill', 'drop', 'clip',"
+                " 'promise_in_bounds'; rxcore.numpy.take has it"
+            )
         x = self.array
-        return read(x, select(x.shape, self.key), kind, fill_value)
+        chosen = select(x.shape, self.key, checked=mode is None)
+        return read(x, chosen, kind, fill_value)
 
     def __repr__(self) -> str:
         return f"Place({self.array!r}, {self.key!r})"
@@ -158,7 +164,7 @@ def _update(
         raise errors.UserError(
             f"{call}: mode {mode!r} is not one of 'drop', 'clip', 'promise_in_bounds'"
         )
-    chosen = select(x.shape, place.key)
+    chosen = select(x.shape, place.key, checked=mode is None)
     new = _fit(as_numeric(values, call), x.dtype)
     if broadcast_shapes([new.shape, chosen.shape], call) != chosen.shape:
         raise errors.ShapeError(

@@ -70,6 +70,7 @@ class _Reading:
     """A Selection in the making."""
 
     shape: Shape
+    checked: bool
     start: list[int] = field(factory=list)
     stop: list[int] = field(factory=list)
     step: list[int] = field(factory=list)
@@ -96,8 +97,17 @@ class _Reading:
         self.step.append(step)
 
 
-def select(shape: Shape, key: Any) -> Selection:
+def select(shape: Shape, key: Any, checked: bool = True) -> Selection:
     """Read an index as a Selection.
+
+    Args:
+        shape: of the array to index.
+        key: what stands between the brackets.
+        checked: whether index arrays with known values must be in range; a mode says
+            otherwise what happens.
+
+    Returns:
+        What the index selects.
 
     Raises:
         OutOfRangeError: when a static integer is out of range, or there are too many.
@@ -114,7 +124,7 @@ def select(shape: Shape, key: Any) -> Selection:
     dots = sum(item is Ellipsis for item in items)
     if dots > 1:
         raise errors.ShapeError("indexing: only one '...' may stand in an index")
-    reading = _Reading(shape)
+    reading = _Reading(shape, checked)
     for item in items if dots else [*items, Ellipsis]:
         _read(reading, item, len(shape) - given)
     return _finish(reading)
@@ -248,11 +258,14 @@ def _in_range(item: Any, n: int, reading: _Reading) -> Any:
     if not isinstance(item, np.ndarray):
         return wrap_index(item, n)
     low, high = (int(item.min()), int(item.max())) if item.size else (0, -1)
-    if low < -n or high >= n:
+    if reading.checked and (low < -n or high >= n):
         raise errors.OutOfRangeError(
             f"indexing: an index array holds {low if low < -n else high}, out of range"
             f" for axis {reading.axis} of length {n} (shape {reading.shape})"
         )
+    if item.size:
+        # One past either end says as much as any index further out, and fits int32.
+        item = np.clip(item, max(low, -n - 1), min(high, n))
     wide = item.astype(np.int64)
     found = np.where(wide < 0, wide + n, wide)
     return found.astype(np.int32 if n < 1 << 31 else np.int64)

@@ -18,7 +18,7 @@ from rxcore.loops import math
 from rxcore.loops.scalar import Term
 from rxcore.ops.compare import is_nan, select
 from rxcore.ops.elementwise import add, div, mul, neg, reciprocal, sub
-from rxcore.ops.families import elementwise
+from rxcore.ops.families import elementwise, promote
 from rxcore.ops.magnitude import abs_, maximum
 from rxcore.ops.power import integer_pow, square
 
@@ -297,12 +297,23 @@ def logaddexp(x: Any, y: Any) -> Any:
 
     **Meaning**: `np.logaddexp(x, y)`
 
+    Args:
+        x: array of real numbers; integers are converted to floating first.
+        y: the same, of a shape that broadcasts with that of `x`.
+
+    Returns:
+        Array of a floating dtype and the broadcast shape.
+
+    Raises:
+        ShapeError: when the shapes do not broadcast together.
+
     Example:
         >>> import rxcore as rx
         >>> from rxcore.ops.mathematics import logaddexp
         >>> logaddexp(1000.0, rx.asarray([1000.0]))
         Array([1000.6932], dtype=float32)
     """
+    x, y = promote((x, y), True, "logaddexp")
     top = maximum(x, y)
     gap = sub(x, y)
     # Equal infinities have no gap.

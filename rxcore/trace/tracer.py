@@ -144,18 +144,6 @@ def entered(trace: Trace) -> Iterator[None]:
         _current.trace = before
 
 
-def process_in(
-    trace: Trace, primitive: Primitive, args: Sequence[Any], params: dict[str, Any]
-) -> Sequence[Any]:
-    """Apply a primitive in the given trace, which is current meanwhile."""
-    before = current()
-    _current.trace = trace
-    try:
-        return trace.process(primitive, args, params)
-    finally:
-        _current.trace = before
-
-
 def escaped(tracer: Tracer) -> errors.TraceError:
     """Build the error for a tracer that outlived its trace."""
     made = f" It was made at {tracer.source}." if tracer.source else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +23,7 @@ Function = Callable[..., Any]
 
 
 def vmap(
-    function: Function,
+    fun: Function,
     in_axes: Any = 0,
     out_axes: Any = 0,
     axis_name: Any = None,
@@ -34,7 +35,7 @@ def vmap(
     once.
 
     Args:
-        function: from pytrees of arrays to a pytree of arrays.
+        fun: from pytrees of arrays to a pytree of arrays.
         in_axes: which axis of each argument is mapped: an int, None (not mapped), or
             a tuple with one entry per argument, each a pytree prefix of it.
         out_axes: where the axis goes in the results: an int, None, or a prefix.
@@ -57,7 +58,7 @@ def vmap(
     """
 
     @hides_frames
-    @functools.wraps(function)
+    @functools.wraps(fun)
     def mapped(*args: Any, **kwargs: Any) -> Any:
         if isinstance(in_axes, list | tuple) and len(in_axes) != len(args):
             raise errors.TreeError(
@@ -72,7 +73,7 @@ def vmap(
         size = _size(flat, axes, axis_size)
 
         def whole(positional: Any, named: Any) -> Any:
-            return function(*positional, **named)
+            return fun(*positional, **named)
 
         inner = Flattened(whole, treedef, "vmap")
         wholes, found = vmap_flat(inner, flat, axes, size, axis_name)
@@ -130,10 +131,10 @@ def _placed(whole: Any, axis: int | None, target: int | None, size: int) -> Any:
 # Collectives ------------------------------------------------------------------------
 
 
-def _named(name: Any, call: str) -> None:
+def _named(name: Any, call: str) -> Batching:
     for trace in current().ancestors():
         if isinstance(trace, Batching) and trace.name == name:
-            return
+            return trace
     known = [t.name for t in current().ancestors() if isinstance(t, Batching)]
     raise errors.TraceError(
         f"{call}: no axis is named {name!r} here; names in scope: {known}. Call it"
@@ -187,15 +188,30 @@ _pmin = _collective("pmin", "min", "Minimum over a named axis.", False)
 
 
 def _over(primitive: Primitive, x: Any, axis_name: Any) -> Any:
-    _named(axis_name, primitive.name)
     leaves, treedef = numeric_leaves(x, primitive.name)
-    return tree.unflatten(
-        treedef, [primitive.bind(leaf, axis_name=axis_name) for leaf in leaves]
-    )
+    for name in _names(axis_name):
+        _named(name, primitive.name)
+        leaves = [primitive.bind(leaf, axis_name=name) for leaf in leaves]
+    return tree.unflatten(treedef, leaves)
+
+
+def _names(axis_name: Any) -> tuple[Any, ...]:
+    """Return the names of one axis or of several, given as a tuple or list."""
+    return tuple(axis_name) if isinstance(axis_name, (tuple, list)) else (axis_name,)
 
 
 def psum(x: Any, axis_name: Any) -> Any:
     """Sum a pytree over the axis that an enclosing `vmap` names.
+
+    Args:
+        x: pytree of arrays.
+        axis_name: the axis, or a tuple of several.
+
+    Returns:
+        The sums, the same in each lane.
+
+    Raises:
+        TraceError: when no enclosing `vmap` has that name.
 
     Example:
         >>> import rxcore as rx
@@ -224,12 +240,18 @@ def pmean(x: Any, axis_name: Any) -> Any:
 
 
 def axis_size(axis_name: Any) -> int:
-    """Return the length of the axis that an enclosing `vmap` names."""
-    _named(axis_name, "axis_size")
-    for trace in current().ancestors():
-        if isinstance(trace, Batching) and trace.name == axis_name:
-            return trace.size
-    raise errors.InternalError("the axis vanished")
+    """Return the length of the axis that an enclosing `vmap` names.
+
+    Args:
+        axis_name: the axis, or a tuple of several, whose lengths are multiplied.
+
+    Returns:
+        The length, an int.
+
+    Raises:
+        TraceError: when no enclosing `vmap` has that name.
+    """
+    return math.prod(_named(name, "axis_size").size for name in _names(axis_name))
 
 
 def _index_rule(args: Any, dims: Any, size: int, *, axis_name: Any) -> Any:

@@ -59,7 +59,7 @@ def _one(type: Any) -> Any:
 
 
 def value_and_grad(
-    function: Function,
+    fun: Function,
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
     holomorphic: bool = False,
@@ -69,7 +69,7 @@ def value_and_grad(
     **Meaning**: `lambda *args: (f(*args), grad(f)(*args))`, in one pass.
 
     Args:
-        function: gives one number (an array of shape ()); with `has_aux` a pair
+        fun: gives one number (an array of shape ()); with `has_aux` a pair
             (number, auxiliary pytree).
         argnums: which positional arguments to differentiate: an int or ints.
         has_aux: whether the function returns something beside the number.
@@ -91,14 +91,14 @@ def value_and_grad(
     """
 
     @hides_frames
-    @functools.wraps(function)
+    @functools.wraps(fun)
     def differentiate(*args: Any, **kwargs: Any) -> Any:
         call = "grad"
         numbers = _argnums(argnums, len(args), call)
         flat, wanted, treedef = _leaves(args, numbers, call)
         if not holomorphic:
             _refuse_complex(flat, wanted, call)
-        inner = Flattened(function, treedef, call, has_aux, kwargs)
+        inner = Flattened(fun, treedef, call, has_aux, kwargs)
         made = linearize_flat(inner, flat, wanted)
         _check_scalar(made.outputs[: inner.count], inner, call, holomorphic)
         cts: list[Any] = [_one(made.outputs[0].type)]
@@ -188,7 +188,7 @@ def _gradients(
 
 
 def grad(
-    function: Function,
+    fun: Function,
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
     holomorphic: bool = False,
@@ -198,7 +198,7 @@ def grad(
     **Meaning**: `grad(f)(x)[i] = d f(x) / d x[i]`
 
     Args:
-        function: gives one number (an array of shape ()); with `has_aux` a pair
+        fun: gives one number (an array of shape ()); with `has_aux` a pair
             (number, auxiliary pytree).
         argnums: which positional arguments to differentiate: an int or ints.
         has_aux: whether the function returns something beside the number.
@@ -217,9 +217,9 @@ def grad(
         >>> rx.grad(lambda x: x**3)(2.0)
         Array(12., dtype=float32)
     """
-    both = value_and_grad(function, argnums, has_aux, holomorphic)
+    both = value_and_grad(fun, argnums, has_aux, holomorphic)
 
-    @functools.wraps(function)
+    @functools.wraps(fun)
     def gradient(*args: Any, **kwargs: Any) -> Any:
         value, found = both(*args, **kwargs)
         return (found, value[1]) if has_aux else found
@@ -228,13 +228,13 @@ def grad(
 
 
 @hides_frames
-def vjp(function: Function, *primals: Any, has_aux: bool = False) -> Any:
+def vjp(fun: Function, *primals: Any, has_aux: bool = False) -> Any:
     """Return a function's value and the function that pulls cotangents back.
 
     **Meaning**: `f(*primals), lambda ct: ct @ J`, where J is the Jacobian.
 
     Args:
-        function: from pytrees of arrays to a pytree of arrays.
+        fun: from pytrees of arrays to a pytree of arrays.
         *primals: where to differentiate.
         has_aux: whether the function returns (result, auxiliary).
 
@@ -250,7 +250,7 @@ def vjp(function: Function, *primals: Any, has_aux: bool = False) -> Any:
     """
     flat, treedef = numeric_leaves(primals, "vjp")
     wanted = [dtypes.is_inexact(x.dtype) for x in flat]
-    inner = Flattened(function, treedef, "vjp", has_aux)
+    inner = Flattened(fun, treedef, "vjp", has_aux)
     made = linearize_flat(inner, flat, wanted)
     count = inner.count
 
@@ -289,7 +289,7 @@ def _cotangents(ct: Any, inner: Flattened, outs: Sequence[Any]) -> list[Any]:
 
 @hides_frames
 def jvp(
-    function: Function,
+    fun: Function,
     primals: Sequence[Any],
     tangents: Sequence[Any],
     has_aux: bool = False,
@@ -299,7 +299,7 @@ def jvp(
     **Meaning**: `f(*primals), J @ tangents`, where J is the Jacobian.
 
     Args:
-        function: from pytrees of arrays to a pytree of arrays.
+        fun: from pytrees of arrays to a pytree of arrays.
         primals: tuple or list of arguments: where to differentiate.
         tangents: as `primals`, of the same shapes: the direction.
         has_aux: whether the function returns (result, auxiliary).
@@ -317,7 +317,7 @@ def jvp(
         (Array(9., dtype=float32), Array(6., dtype=float32))
     """
     flat, dots, treedef = _directions(primals, tangents, "jvp")
-    inner = Flattened(function, treedef, "jvp", has_aux)
+    inner = Flattened(fun, treedef, "jvp", has_aux)
     outs, found = jvp_flat(inner, flat, dots)
     count = inner.count
     out = inner.result(outs[:count])
@@ -355,7 +355,7 @@ def _directions(
 
 
 @hides_frames
-def linearize(function: Function, *primals: Any) -> tuple[Any, Function]:
+def linearize(fun: Function, *primals: Any) -> tuple[Any, Function]:
     """Return a function's value and its derivative there as a linear function.
 
     **Meaning**: `f(*primals), lambda *t: J @ t`; calling the second again and again
@@ -369,7 +369,7 @@ def linearize(function: Function, *primals: Any) -> tuple[Any, Function]:
     """
     flat, treedef = numeric_leaves(primals, "linearize")
     wanted = [dtypes.is_inexact(x.dtype) for x in flat]
-    inner = Flattened(function, treedef, "linearize")
+    inner = Flattened(fun, treedef, "linearize")
     made = linearize_flat(inner, flat, wanted)
 
     def push(*tangents: Any) -> Any:
@@ -396,7 +396,7 @@ def _basis(x: Any) -> Any:
 
 
 def jacfwd(
-    function: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False
+    fun: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False
 ) -> Function:
     """Return the Jacobian of a function, column by column in forward mode.
 
@@ -405,7 +405,7 @@ def jacfwd(
     Good where the result has more elements than the argument.
 
     Args:
-        function: from pytrees of arrays to a pytree of arrays.
+        fun: from pytrees of arrays to a pytree of arrays.
         argnums: which positional arguments to differentiate: an int or ints.
         has_aux: whether the function returns (result, auxiliary).
 
@@ -421,11 +421,11 @@ def jacfwd(
     """
 
     @hides_frames
-    @functools.wraps(function)
+    @functools.wraps(fun)
     def jacobian(*args: Any, **kwargs: Any) -> Any:
         numbers = _argnums(argnums, len(args), "jacfwd")
         flat, wanted, treedef = _leaves(args, numbers, "jacfwd")
-        inner = Flattened(function, treedef, "jacfwd", has_aux, kwargs)
+        inner = Flattened(fun, treedef, "jacfwd", has_aux, kwargs)
         made = linearize_flat(inner, flat, wanted)
         moved = [x for x, w in zip(flat, wanted, strict=True) if w]
         columns: list[list[Any]] = []
@@ -474,7 +474,7 @@ def _arrange(args: Any, numbers: Any, argnums: Any, leaves: list[Any]) -> Any:
 
 
 def jacrev(
-    function: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False
+    fun: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False
 ) -> Function:
     """Return the Jacobian of a function, row by row in reverse mode.
 
@@ -483,7 +483,7 @@ def jacrev(
     Good where the argument has more elements than the result.
 
     Args:
-        function: from pytrees of arrays to a pytree of arrays.
+        fun: from pytrees of arrays to a pytree of arrays.
         argnums: which positional arguments to differentiate: an int or ints.
         has_aux: whether the function returns (result, auxiliary).
 
@@ -498,11 +498,11 @@ def jacrev(
     """
 
     @hides_frames
-    @functools.wraps(function)
+    @functools.wraps(fun)
     def jacobian(*args: Any, **kwargs: Any) -> Any:
         numbers = _argnums(argnums, len(args), "jacrev")
         flat, wanted, treedef = _leaves(args, numbers, "jacrev")
-        inner = Flattened(function, treedef, "jacrev", has_aux, kwargs)
+        inner = Flattened(fun, treedef, "jacrev", has_aux, kwargs)
         made = linearize_flat(inner, flat, wanted)
         moved = [x for x, w in zip(flat, wanted, strict=True) if w]
         outs = made.outputs[: inner.count]
@@ -531,7 +531,7 @@ def _rows(made: Linearized, moved: list[Any], k: int, out: Any) -> list[Any]:
     ]
 
 
-def hessian(function: Function, argnums: int | Sequence[int] = 0) -> Function:
+def hessian(fun: Function, argnums: int | Sequence[int] = 0) -> Function:
     """Return the matrix of second derivatives: forward over reverse mode.
 
     **Meaning**: `hessian(f)(x)[i..., j...] = d2 f(x) / (d x[i...] d x[j...])`
@@ -542,22 +542,23 @@ def hessian(function: Function, argnums: int | Sequence[int] = 0) -> Function:
         Array([[ 6.,  0.],
                [ 0., 12.]], dtype=float32)
     """
-    return jacfwd(jacrev(function, argnums), argnums)
+    return jacfwd(jacrev(fun, argnums), argnums)
 
 
-def hvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
+def hvp(f: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
     """Return the Hessian of a function of one number, applied to a direction.
 
     **Meaning**: `hessian(f)(x) @ t`, without the Hessian: forward over reverse mode
     (Pearlmutter, "Fast exact multiplication by the Hessian", 1994).
 
     Args:
-        function: gives one number.
-        primals: tuple of arguments; the first is differentiated.
-        tangents: tuple of directions.
+        f: gives one number.
+        primals: tuple of arguments, all differentiated.
+        tangents: tuple of directions, one for each argument.
 
     Returns:
-        The product, in the structure of the first argument.
+        The product, in the structure of the argument, or a tuple of one product for
+        each where there are several.
 
     Example:
         >>> import rxcore as rx
@@ -567,4 +568,4 @@ def hvp(function: Function, primals: Sequence[Any], tangents: Sequence[Any]) -> 
     """
     count = len(primals)
     argnums: int | tuple[int, ...] = 0 if count == 1 else tuple(range(count))
-    return jvp(grad(function, argnums), primals, tangents)[1]
+    return jvp(grad(f, argnums), primals, tangents)[1]
