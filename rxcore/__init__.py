@@ -65,6 +65,7 @@ from rxcore.ops.dynamic import (
     dynamic_update_slice_in_dim,
 )
 from rxcore.ops.einsum import einsum
+from rxcore.ops.gather import gather, take_along_axis
 from rxcore.ops.iota import broadcasted_iota, iota
 from rxcore.ops.join import concatenate, pad, split
 from rxcore.ops.logsumexp import logsumexp
@@ -72,7 +73,15 @@ from rxcore.ops.magnitude import clamp
 from rxcore.ops.mathematics import exp, log, logistic, rsqrt, tanh
 from rxcore.ops.matmul import dot, dot_general, matmul, tensordot
 from rxcore.ops.power import integer_pow, square
-from rxcore.ops.shape import broadcast_to, expand_dims, reshape, squeeze, transpose
+from rxcore.ops.scatter import scatter
+from rxcore.ops.shape import (
+    broadcast_to,
+    expand_dims,
+    reshape,
+    reverse,
+    squeeze,
+    transpose,
+)
 from rxcore.ops.sort import argsort, sort
 from rxcore.ops.special import digamma, erf, erfc, erfinv, lgamma, polygamma
 from rxcore.ops.stop import stop_gradient
@@ -157,6 +166,7 @@ __all__ = [
     "exp",
     "expand_dims",
     "fori_loop",
+    "gather",
     "grad",
     "hessian",
     "hvp",
@@ -188,8 +198,10 @@ __all__ = [
     "pure_callback",
     "reduce_window",
     "reshape",
+    "reverse",
     "rsqrt",
     "scan",
+    "scatter",
     "select",
     "shift_left",
     "shift_right",
@@ -199,6 +211,7 @@ __all__ = [
     "squeeze",
     "stop_gradient",
     "switch",
+    "take_along_axis",
     "tanh",
     "tensordot",
     "top_k",

@@ -11,6 +11,7 @@ import numpy as np
 from attrs import define, frozen
 
 from rxcore.base import config, dtypes, errors, tree
+from rxcore.base.collector import paused
 from rxcore.base.frames import hides_frames
 from rxcore.control.inspection import Inspection
 from rxcore.ir.graph import Graph
@@ -138,7 +139,7 @@ def leaf_of(x: Any) -> Any:
 
 
 def jit(
-    function: Callable[..., Any] | None = None,
+    fun: Callable[..., Any] | None = None,
     *,
     static_argnums: int | Sequence[int] = (),
     static_argnames: str | Sequence[str] = (),
@@ -151,7 +152,7 @@ def jit(
     results fused into few kernels.
 
     Args:
-        function: takes and returns pytrees of arrays; without it, a decorator.
+        fun: takes and returns pytrees of arrays; without it, a decorator.
         static_argnums: positional arguments that are Python values: hashable, and a
             new value compiles anew.
         static_argnames: the same for keyword arguments.
@@ -171,7 +172,7 @@ def jit(
         >>> rx.jit(lambda x: x * 2 + 1)(rx.asarray([1.0, 2.0]))
         Array([3., 5.], dtype=float32)
     """
-    if function is None:
+    if fun is None:
         return functools.partial(
             jit,
             static_argnums=static_argnums,
@@ -179,10 +180,10 @@ def jit(
             donate_argnums=donate_argnums,
             donate_argnames=donate_argnames,
         )
-    if not callable(function):
-        raise errors.UserError(f"jit: expected a function, got {function!r}")
+    if not callable(fun):
+        raise errors.UserError(f"jit: expected a function, got {fun!r}")
     return _Jitted(
-        function,
+        fun,
         Statics(
             _numbers(static_argnums, None, "static_argnums"),
             _names(static_argnames),
@@ -288,9 +289,9 @@ class _Jitted:
         return here, frozenset(names[k] for k in every if 0 <= k < len(names))
 
     def entry(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], tracing: bool
-    ) -> tuple[Entry, list[Any]]:
-        """Return the captured function for these arguments, and their leaves."""
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Entry | None, list[Any], Callable[[], Entry]]:
+        """Return what was captured for such arguments, their leaves, and a capture."""
         fixed, named, dynamic, loose = self.split(args, kwargs)
         raw, treedef = tree.flatten((dynamic, loose))
         try:
@@ -308,13 +309,14 @@ class _Jitted:
             types,
             config.current(),
         )
-        found = self.entries.get(key)
-        if found is None:
-            found = self.capture(fixed, named, treedef, types)
-            if not any(isinstance(c, Tracer) for c in found.constants):
-                self.entries[key] = found
-        del tracing
-        return found, leaves
+
+        def make() -> Entry:
+            made = self.capture(fixed, named, treedef, types)
+            if not any(isinstance(c, Tracer) for c in made.constants):
+                self.entries[key] = made
+            return made
+
+        return self.entries.get(key), leaves, make
 
     def capture(self, fixed: Any, named: Any, treedef: Any, types: Any) -> Entry:
         """Trace the function for argument types."""
@@ -336,7 +338,15 @@ class _Jitted:
         """Run with full generality."""
         if config.current().disable_jit:
             return self.function(*args, **kwargs)
-        entry, leaves = self.entry(args, kwargs, False)
+        entry, leaves, make = self.entry(args, kwargs)
+        if entry is not None:
+            return self.run(entry, leaves, args, kwargs)
+        # Capture and compilation make many objects that live long: no collection.
+        with paused():
+            return self.run(make(), leaves, args, kwargs)
+
+    def run(self, entry: Entry, leaves: list[Any], args: Any, kwargs: Any) -> Any:
+        """Run what was captured, or apply it in the transform that is running."""
         operands = [*leaves, *entry.constants]
         if entry.collective or any(isinstance(x, Tracer) for x in operands):
             operands = [_copied(x) if _is_borrowed(x) else x for x in operands]
@@ -376,8 +386,9 @@ class _Jitted:
 
     def lower(self, *args: Any, **kwargs: Any) -> Inspection:
         """Compile for these arguments without running; return what was made."""
-        entry, _ = self.entry(args, kwargs, False)
-        return Inspection(entry.compiled())
+        entry, _, make = self.entry(args, kwargs)
+        with paused():
+            return Inspection((entry or make()).compiled())
 
 
 def _is_borrowed(x: Any) -> bool:
@@ -443,11 +454,11 @@ def _has_nan(x: Any) -> bool:
     return bool(np.isnan(host).any())
 
 
-def inspect(function: Callable[..., Any], **options: Any) -> Callable[..., Inspection]:
+def inspect(fun: Callable[..., Any], **options: Any) -> Callable[..., Inspection]:
     """Compile a function (plain or jitted) and return what was made, without running.
 
     Args:
-        function: what to look at.
+        fun: what to look at.
         **options: as for `jit`.
 
     Returns:
@@ -458,5 +469,5 @@ def inspect(function: Callable[..., Any], **options: Any) -> Callable[..., Inspe
         >>> rx.inspect(lambda x: x * 2 + 1)(rx.asarray([1.0])).launches
         1
     """
-    made = function if hasattr(function, "lower") else jit(function, **options)
+    made = fun if hasattr(fun, "lower") else jit(fun, **options)
     return made.lower  # type: ignore[no-any-return]

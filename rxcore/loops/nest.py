@@ -276,7 +276,7 @@ class If:
 Statement = Let | Load | Store | Loop | Accumulate | If
 
 
-@frozen
+@frozen(repr=False)
 class Nest:
     """Plain loops of scalar statements over named memories.
 
@@ -295,7 +295,7 @@ class Nest:
     scratch: tuple[Scratch, ...] = ()
     chunk: int = 0
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return "\n".join(_lines(self))
 
 

@@ -465,11 +465,14 @@ def unique(
     host = _elements(x, "unique", "use sort, and compare neighbours")
     flags = (return_index, return_inverse, return_counts)
     compute: Any = np.unique
-    out = compute(host, *flags, axis, equal_nan=equal_nan)
+    # NumPy does not know where bfloat16's NaN belong; float32 holds every half.
+    wide = host.astype(np.float32) if host.dtype in dtypes.HALVES else host
+    out = compute(wide, *flags, axis, equal_nan=equal_nan)
+    found, *places = out if isinstance(out, tuple) else (out,)
+    values = from_host(found, Type(host.dtype, found.shape))
     if not isinstance(out, tuple):
-        return from_host(out, Type(dtypes.as_dtype(out.dtype), out.shape))
-    values = from_host(out[0], Type(dtypes.as_dtype(out[0].dtype), out[0].shape))
-    return (values, *(_indices(part) for part in out[1:]))
+        return values
+    return (values, *(_indices(part) for part in places))
 
 
 def bincount(

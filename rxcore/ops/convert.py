@@ -97,6 +97,16 @@ def convert(x: Any, dtype: Any) -> Any:
     **Meaning**: `x.astype(dtype)`, but floats outside an integer dtype's range give
     its nearest end, NaN gives 0, and complex to real keeps the real part.
 
+    Args:
+        x: array of any shape and dtype.
+        dtype: what the elements become.
+
+    Returns:
+        Array of the shape of `x`.
+
+    Raises:
+        DTypeError: when the dtype is not one that rxcore computes with.
+
     Example:
         >>> import rxcore as rx
         >>> rx.convert(rx.asarray([1.7, -300.0]), "int8")
@@ -151,6 +161,13 @@ def bitcast(x: Any, dtype: Any) -> Any:
     """Reinterpret the bits of each element as another dtype of the same size.
 
     **Meaning**: `x.view(dtype)`
+
+    Args:
+        x: array of any shape.
+        dtype: a dtype of the same number of bytes, not bool.
+
+    Returns:
+        Array of the shape of `x`.
 
     Raises:
         DTypeError: when the sizes differ.

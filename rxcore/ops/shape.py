@@ -188,7 +188,25 @@ def reshape(x: Any, shape: Any, *rest: int) -> Any:
 
 
 def expand_dims(x: Any, axis: Any) -> Any:
-    """Insert axes of length 1 where `axis` (int or ints of the result) says."""
+    """Insert axes of length 1.
+
+    **Meaning**: `np.expand_dims(x, axis)`
+
+    Args:
+        x: array of any shape and dtype.
+        axis: int or ints: which axes of the result are new.
+
+    Returns:
+        Array of the dtype of `x` with more axes.
+
+    Raises:
+        ShapeError: when an axis is out of range, or named twice.
+
+    Example:
+        >>> import rxcore as rx
+        >>> rx.expand_dims(rx.asarray([1, 2]), 0).shape
+        (1, 2)
+    """
     x = as_numeric(x, "expand_dims")
     given = axis if isinstance(axis, tuple | list) else (axis,)
     axes = normalize_axes(tuple(given), x.ndim + len(given), "expand_dims")
@@ -199,7 +217,25 @@ def expand_dims(x: Any, axis: Any) -> Any:
 
 
 def squeeze(x: Any, axis: Any = None) -> Any:
-    """Drop axes of length 1 (all of them by default)."""
+    """Drop axes of length 1.
+
+    **Meaning**: `np.squeeze(x, axis)`
+
+    Args:
+        x: array of any shape and dtype.
+        axis: int or ints: which axes to drop; default: all of length 1.
+
+    Returns:
+        Array of the dtype of `x` with fewer axes.
+
+    Raises:
+        ShapeError: when an axis is out of range, or not of length 1.
+
+    Example:
+        >>> import rxcore as rx
+        >>> rx.squeeze(rx.asarray([[1, 2]])).shape
+        (2,)
+    """
     x = as_numeric(x, "squeeze")
     if axis is None:
         axes = tuple(i for i, s in enumerate(x.shape) if s == 1)
@@ -284,6 +320,13 @@ def broadcast_to(x: Any, shape: Any) -> Any:
 
     **Meaning**: `np.broadcast_to(x, shape)`
 
+    Args:
+        x: array of any shape and dtype.
+        shape: int or ints; trailing axes of `x` are equal to it, or 1.
+
+    Returns:
+        Array of that shape and the dtype of `x`.
+
     Raises:
         ShapeError: when the shape does not fit.
 
@@ -345,6 +388,13 @@ def transpose(x: Any, axes: Any = None) -> Any:
     """Permute the axes; reverse them by default.
 
     **Meaning**: `np.transpose(x, axes)`
+
+    Args:
+        x: array of any shape and dtype.
+        axes: a permutation of the axes; axis i of the result is axes[i] of `x`.
+
+    Returns:
+        Array of the dtype of `x`.
 
     Raises:
         ShapeError: when `axes` is no permutation of the axes.
@@ -477,6 +527,21 @@ def reverse(x: Any, axes: Any) -> Any:
     """Reverse the order of elements along axes.
 
     **Meaning**: `np.flip(x, axes)`
+
+    Args:
+        x: array of any shape and dtype.
+        axes: int or ints.
+
+    Returns:
+        Array of the shape and dtype of `x`.
+
+    Raises:
+        ShapeError: when an axis is out of range, or named twice.
+
+    Example:
+        >>> import rxcore as rx
+        >>> rx.reverse(rx.asarray([1, 2, 3]), 0)
+        Array([3, 2, 1], dtype=int32)
     """
     x = as_numeric(x, "reverse")
     found = normalize_axes(axes, x.ndim, "reverse")

@@ -203,6 +203,18 @@ def _names(axis_name: Any) -> tuple[Any, ...]:
 def psum(x: Any, axis_name: Any) -> Any:
     """Sum a pytree over the axis that an enclosing `vmap` names.
 
+    **Meaning**: `np.sum(x_of_all_lanes, axis=0)`, seen by every lane.
+
+    Args:
+        x: pytree of arrays.
+        axis_name: the name given to `vmap`, or a tuple of names.
+
+    Returns:
+        The pytree of sums.
+
+    Raises:
+        TraceError: when no enclosing `vmap` has that name.
+
     Args:
         x: pytree of arrays.
         axis_name: the axis, or a tuple of several.

@@ -361,6 +361,17 @@ def linearize(fun: Function, *primals: Any) -> tuple[Any, Function]:
     **Meaning**: `f(*primals), lambda *t: J @ t`; calling the second again and again
     does not evaluate `f` again.
 
+    Args:
+        fun: from pytrees of arrays to a pytree of arrays.
+        *primals: where to linearize.
+
+    Returns:
+        (result, push): `push(*tangents)` takes one tangent for each primal.
+
+    Raises:
+        TreeError: when tangents differ from the primals in structure.
+        ShapeError: when they differ in shape.
+
     Example:
         >>> import rxcore as rx
         >>> y, push = rx.linearize(lambda x: x * x, rx.asarray([3.0]))
@@ -535,6 +546,17 @@ def hessian(fun: Function, argnums: int | Sequence[int] = 0) -> Function:
     """Return the matrix of second derivatives: forward over reverse mode.
 
     **Meaning**: `hessian(f)(x)[i..., j...] = d2 f(x) / (d x[i...] d x[j...])`
+
+    Args:
+        fun: from pytrees of arrays to a pytree of arrays, mostly to one number.
+        argnums: which positional arguments to differentiate: an int or ints.
+
+    Returns:
+        A function giving, for each leaf of the result, nested pytrees of arrays of
+        shape (*result, *argument, *argument).
+
+    Raises:
+        DTypeError: when an argument is integer.
 
     Example:
         >>> import rxcore as rx
