@@ -64,17 +64,18 @@ def choose_tile(dtype: str, features: Features) -> Tile:
     """Return the tile for a dtype on a processor.
 
     Twelve rows of two vectors take 24 of 32 registers (AVX-512, AArch64), six rows 12
-    of 16 (AVX2, SSE). A panel of B (`block_k` x `columns`) stays in the first-level
-    cache, a block of A (`block_rows` x `block_k`) in the second.
+    of 16 (AVX2, SSE). A panel of B (`block_k` x `columns`) and a block of A
+    (`block_rows` x `block_k`) stay in the second-level cache.
     """
     element = ELEMENTS[dtype]
     lanes = features.vector_bits // 8 // element.bytes
-    block_k = 256 if element == F32 else 192
+    # Few visits of C: 1024^3 took 4.57 ms so, 4.68 with 96 x 256.
+    block_rows, block_k = (48, 512) if element == F32 else (96, 192)
     if features.avx512:
-        return Tile(element, lanes, 2, (12, 8, 4, 2, 1), True, 96, block_k)
+        return Tile(element, lanes, 2, (12, 8, 4, 2, 1), True, block_rows, block_k)
     if "neon" in features:
-        return Tile(element, lanes, 2, (12, 8, 4, 2, 1), False, 96, block_k)
-    return Tile(element, lanes, 2, (6, 4, 2, 1), False, 96, block_k)
+        return Tile(element, lanes, 2, (12, 8, 4, 2, 1), False, block_rows, block_k)
+    return Tile(element, lanes, 2, (6, 4, 2, 1), False, block_rows, block_k)
 
 
 @frozen
