@@ -87,7 +87,10 @@ def test_workers_take_pieces_when_the_work_is_long():
     draft.rows[0].append(Entry(address, draft.words(0), 0, 50, 1))
     program = draft.make(release_gil=True, keep_alive=keep)
     time.sleep(0.01)  # the worker of an earlier test is asleep by now
-    program.run()
+    for _ in range(50):  # a busy machine may give the second thread no core for long
+        program.run()
+        if len(seen) == 2:
+            break
     assert len(seen) == 2
 
 
