@@ -75,12 +75,16 @@ def _method(name: str, function: Callable[..., Any], arity: int) -> Callable[...
     def unary(self: Any) -> Any:
         return function(self)
 
+    def rounded(self: Any, digits: int | None = None) -> Any:
+        return function(self) if digits is None else self.round(digits)
+
     def binary(self: Any, other: Any) -> Any:
         if not _operates(other):
             return NotImplemented
         return function(other, self) if swapped else function(self, other)
 
     chosen: Callable[..., Any] = unary if arity == 1 else binary
+    chosen = rounded if name == "__round__" else chosen
     chosen.__name__ = chosen.__qualname__ = name
     return chosen
 
