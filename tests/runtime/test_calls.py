@@ -105,6 +105,8 @@ def test_results_do_not_depend_on_the_number_of_threads() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+# A peer library that another test has loaded warns of any fork.
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
 def test_a_forked_child_computes() -> None:
     f, x = rx.jit(normalized), rx.asarray(np.tile(BIG, (8, 1)))
     expected = np.asarray(f(x))
