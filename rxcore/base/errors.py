@@ -7,7 +7,6 @@ and how to fix it.
 from __future__ import annotations
 
 __all__ = [
-    "CacheWarning",
     "ConcretizationError",
     "DTypeError",
     "DeviceError",
@@ -59,7 +58,3 @@ class DeviceError(UserError, RuntimeError):
 
 class InternalError(RxError, RuntimeError):
     """rxcore is at fault: please report it with the text shown."""
-
-
-class CacheWarning(UserWarning):
-    """The kernel cache on disk cannot be used; kernels are rebuilt each time."""

@@ -126,35 +126,20 @@ class Assembler:
         self.made.alive.append(host)
         return Fixed(ConstantMemory(host.__array_interface__["data"][0]))
 
-    def word(self, word: Word | tuple[str, int]) -> int:
-        """Append a word to the frame; a moving place is patched by its loop."""
-        index = len(self.made.words)
-        self.made.words.append(word if not isinstance(word, Stepped | Flipped) else 0)
-        if isinstance(word, Stepped):
-            start = self.word(word.start)
-            patch = (engine.ADD, index, start, word.stride)
-            self.made.patches[word.loop].append(patch)
-        elif isinstance(word, Flipped):
-            even, odd = self.word(word.even), self.word(word.odd)
-            self.made.patches[word.loop].append((engine.FLIP, index, even, odd))
-        return index
-
     def words_of(self, words: Sequence[Word | tuple[str, int]]) -> int:
-        """Append words that stand together; return where they begin."""
+        """Append words that stand together; a moving place is patched by its loop."""
         begin = len(self.made.words)
         self.made.words.extend(0 for _ in words)
-        for k, w in enumerate(words):
-            if not isinstance(w, Stepped | Flipped):
-                self.made.words[begin + k] = w
-        for k, w in enumerate(words):
+        for index, w in enumerate(words, begin):
             if isinstance(w, Stepped):
-                start = self.word(w.start)
-                patch = (engine.ADD, begin + k, start, w.stride)
+                start = self.words_of([w.start])
+                patch = (engine.ADD, index, start, w.stride)
                 self.made.patches[w.loop].append(patch)
             elif isinstance(w, Flipped):
-                even, odd = self.word(w.even), self.word(w.odd)
-                patch = (engine.FLIP, begin + k, even, odd)
-                self.made.patches[w.loop].append(patch)
+                even, odd = self.words_of([w.even]), self.words_of([w.odd])
+                self.made.patches[w.loop].append((engine.FLIP, index, even, odd))
+            else:
+                self.made.words[index] = w
         return begin
 
     def row(

@@ -18,6 +18,7 @@ from attrs import field, frozen
 from rxcore.base import config
 from rxcore.base.collector import paused
 from rxcore.compiler.capabilities import Capabilities
+from rxcore.compiler.forms import is_dense
 from rxcore.compiler.pipeline import PASSES, Pass, optimize
 from rxcore.ir.graph import Equation, Graph, Value
 from rxcore.ir.primitive import Primitive
@@ -102,7 +103,7 @@ def compile_graph(graph: Graph, passes: tuple[Pass, ...] = PASSES) -> Program:
     _say(log, "graph", optimized)
     assembler = Assembler(capabilities())
     ins = [Fixed(InputSlot(k)) for k in range(len(graph.inputs))]
-    specs, places = _outputs(optimized, ins)
+    specs, places = _outputs(optimized)
     assembler.graph(optimized, ins, places)
     made = assembler.made
     _say(log, "nests", *made.nests)
@@ -141,11 +142,11 @@ def _say(log: frozenset[str], what: str, *values: Any) -> None:
 
 
 def _outputs(
-    graph: Graph, ins: list[Fixed]
+    graph: Graph,
 ) -> tuple[list[engine.OutputSpec], list[Place | None]]:
     """Return the outputs' sizes and places; an output that is an input shares it."""
     number = {v: k for k, v in enumerate(graph.inputs)}
-    alias = {e.outputs[0]: e.inputs[0] for e in graph.equations if _dense(e)}
+    alias = {e.outputs[0]: e.inputs[0] for e in graph.equations if is_dense(e)}
     specs: list[engine.OutputSpec] = []
     places: list[Place | None] = []
     for k, o in enumerate(graph.outputs):
@@ -154,13 +155,7 @@ def _outputs(
         found = number.get(o, -1) if isinstance(o, Value) else -1
         specs.append(engine.OutputSpec(o.type.nbytes, found))
         places.append(None if found >= 0 else Fixed(OutputSlot(k)))
-    del ins
     return specs, places
-
-
-def _dense(e: Equation) -> bool:
-    from_form = getattr(e.primitive.lower, "dense", False)
-    return bool(from_form)
 
 
 def _sources(made: Assembly) -> tuple[Source, ...]:

@@ -310,7 +310,7 @@ class Fuser:
                 link, level, full, shape, joined
             ):
                 return ""
-        if full and not self._worth_it(group, root, axes, links):
+        if full and not self._worth_it(group, axes, links):
             return ""
         # No path may lead from the group through another one to the root.
         others = deps & ~(1 << group.node)
@@ -336,9 +336,7 @@ class Fuser:
             return link.index == whole
         return link.index == tuple(p for i, p in enumerate(whole) if i not in axes)
 
-    def _worth_it(
-        self, group: Group, root: Value, axes: tuple[int, ...], links: list[Link]
-    ) -> bool:
+    def _worth_it(self, group: Group, axes: tuple[int, ...], links: list[Link]) -> bool:
         joined = axes or group.axes
         if not joined:
             return True
@@ -352,7 +350,6 @@ class Fuser:
         # that it can be split; independent reductions may share a pass.
         if not axes or any(level != "kept" for level in group.members.values()):
             return False
-        del root
         return not any(group.members.get(k.value) for k in links)
 
     # Groups --------------------------------------------------------------------
