@@ -5,7 +5,7 @@ import time
 from types import ModuleType
 from typing import Any
 
-__all__ = ["LazyModule", "llvm", "numba_compiler_lock", "numba_registry"]
+__all__ = ["LazyModule", "llvm", "numba_compiler_lock", "numba_registry", "opencl"]
 
 
 class LazyModule:
@@ -39,3 +39,4 @@ llvm = LazyModule("llvmlite.binding")
 # entry's ``seconds`` is then the whole price.
 numba_registry = LazyModule("numba.core.registry")
 numba_compiler_lock = LazyModule("numba.core.compiler_lock")
+opencl = LazyModule("pyopencl")
