@@ -18,9 +18,8 @@ class Capabilities:
         units: cores or compute units.
         fp64: whether float64 is computed with.
         fp16: whether float16 is computed with (else storage only).
-        max_group: the largest work-group.
+        group: work-items of a work-group.
         local_bytes: local memory of a work-group.
-        wave: the preferred multiple of work-group sizes.
         max_alloc: the largest single buffer in bytes.
     """
 
@@ -30,7 +29,6 @@ class Capabilities:
     units: int = 1
     fp64: bool = True
     fp16: bool = True
-    max_group: int = 1
+    group: int = 1
     local_bytes: int = 1 << 15
-    wave: int = 1
     max_alloc: int = 1 << 62

@@ -22,8 +22,10 @@ from rxcore.compiler.nest_passes.drop_unit_loops import drop_unit_loops
 from rxcore.compiler.nest_passes.hoist import hoist
 from rxcore.compiler.nest_passes.interchange import interchange
 from rxcore.compiler.nest_passes.merge_outer import merge_outer
+from rxcore.compiler.nest_passes.part import part
 from rxcore.compiler.nest_passes.sink import sink
 from rxcore.compiler.nest_passes.split_reductions import split_reductions
+from rxcore.compiler.nest_passes.spread import spread
 from rxcore.compiler.nest_passes.tile_transposes import tile_transposes
 from rxcore.compiler.nest_passes.vectorize import vectorize
 from rxcore.loops.nest import Nest
@@ -51,6 +53,19 @@ PASSES: dict[str, tuple[Pass, ...]] = {
         vectorize,
         hoist,
         choose_chunk,
+    ),
+    "gpu": (
+        drop_unit_loops,
+        sink,
+        interchange,
+        collapse,
+        split_reductions,
+        sink,
+        interchange,
+        collapse,
+        part,
+        spread,
+        hoist,
     ),
 }
 

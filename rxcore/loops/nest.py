@@ -287,6 +287,7 @@ class Nest:
         scratch: small private memories.
         chunk: how many iterations of the outermost loop one thread takes at a time;
             0 runs all of them at once. Set by `schedule`, never in the text.
+        group: work-items of a work-group, set by `schedule` for a GPU; in the text.
     """
 
     name: str
@@ -294,6 +295,7 @@ class Nest:
     body: tuple[Statement, ...]
     scratch: tuple[Scratch, ...] = ()
     chunk: int = 0
+    group: int = 0
 
     def __repr__(self) -> str:
         return "\n".join(_lines(self))

@@ -18,7 +18,7 @@ from rxcore.compiler.nest_passes.names import (
 )
 from rxcore.loops.nest import Let, Loop, Nest, Size, Statement
 
-__all__ = ["merge_outer"]
+__all__ = ["merge_outer", "merged"]
 
 # Below this many iterations the loop over blocks is the better one to share.
 _ENOUGH = 32
@@ -45,7 +45,7 @@ def merge_outer(nest: Nest, _capabilities: Capabilities) -> tuple[Nest, ...]:
     counted = block_loops(body)
     free = [x for x in loops if x.index not in counted]
     blocked = [x for x in loops if x.index in counted]
-    lets, merged = _merged(free, Fresh(nest))
+    lets, merged = merged(free, Fresh(nest))
     body = (*lets, *body)
     # Longest first: its range is what the threads share.
     blocked.sort(key=lambda x: -iterations((x,)))
@@ -57,7 +57,7 @@ def merge_outer(nest: Nest, _capabilities: Capabilities) -> tuple[Nest, ...]:
     return (evolve(nest, body=(*parts.prefix, *body)),)
 
 
-def _merged(loops: list[Loop], fresh: Fresh) -> tuple[Body, list[Loop]]:
+def merged(loops: list[Loop], fresh: Fresh) -> tuple[Body, list[Loop]]:
     """Join loops into one, and say their indices by quotients and remainders."""
     if len(loops) < 2:
         return (), loops

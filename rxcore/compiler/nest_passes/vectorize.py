@@ -26,7 +26,7 @@ from rxcore.loops.nest import (
     walk,
 )
 
-__all__ = ["vectorize"]
+__all__ = ["refined", "vectorize"]
 
 Owners = Mapping[str, Accumulator]
 
@@ -42,24 +42,25 @@ def vectorize(nest: Nest, _capabilities: Capabilities) -> tuple[Nest, ...]:
     for s in nest.body:
         if isinstance(s, Loop) and s.kind in ("group", "lane"):
             items = s.kind == "group"
-            body.append(evolve(s, body=_refined(s.body, {}, fresh, items=items)))
+            body.append(evolve(s, body=refined(s.body, {}, fresh, items=items)))
         else:
-            body += _refined((s,), {}, fresh, items=True)
+            body += refined((s,), {}, fresh, items=True)
     return (evolve(nest, body=tuple(body)),)
 
 
-def _refined(body: Body, owners: Owners, fresh: Fresh, *, items: bool) -> Body:
+def refined(body: Body, owners: Owners, fresh: Fresh, *, items: bool) -> Body:
+    """Return a body whose loops have their last kinds; `items` allows item loops."""
     out: list[Statement] = []
     for s in body:
         if isinstance(s, If):
-            out.append(evolve(s, body=_refined(s.body, owners, fresh, items=False)))
+            out.append(evolve(s, body=refined(s.body, owners, fresh, items=False)))
         elif not isinstance(s, Loop) or s.kind == "item":
             out.append(s)
         elif items and _is_free(s, owners):
             out += _private(evolve(s, kind="item"), owners, fresh)
         else:
             inner = {**owners, **{a.name: a for a in s.accumulators}}
-            new = _refined(s.body, inner, fresh, items=items)
+            new = refined(s.body, inner, fresh, items=items)
             out.append(evolve(s, kind="serial", body=new))
     return tuple(out)
 
