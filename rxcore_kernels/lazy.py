@@ -1,7 +1,9 @@
-"""The one lazy loader: numba and llvmlite are imported on first use, never before."""
+"""The one lazy loader: numba, llvmlite and pyopencl are imported on first use."""
 
 import importlib
+import os
 import time
+import warnings
 from types import ModuleType
 from typing import Any
 
@@ -39,4 +41,31 @@ llvm = LazyModule("llvmlite.binding")
 # entry's ``seconds`` is then the whole price.
 numba_registry = LazyModule("numba.core.registry")
 numba_compiler_lock = LazyModule("numba.core.compiler_lock")
-opencl = LazyModule("pyopencl")
+
+
+class _QuietModule(LazyModule):
+    """PyOpenCL, without its own cache and without what it says while it is imported.
+
+    Its cache has one lock for the whole machine and fetches each binary at once, which
+    costs as much as compiling. A PyOpenCL that was imported before keeps its own way.
+    """
+
+    __slots__ = ()
+
+    def load(self) -> ModuleType:
+        """Import the module if needed and return it."""
+        if self._module is not None:
+            return self._module
+        before = os.environ.get(_NO_CACHE)
+        os.environ[_NO_CACHE] = before or "1"
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return super().load()
+        finally:
+            if before is None:
+                del os.environ[_NO_CACHE]
+
+
+_NO_CACHE = "PYOPENCL_NO_CACHE"
+opencl = _QuietModule("pyopencl")

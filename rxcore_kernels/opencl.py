@@ -5,26 +5,44 @@ on it comes out as a `DeviceFault`, told apart by OpenCL's error codes.
 """
 
 import threading
-from typing import Any, Literal
+from typing import Any
 
+import attrs
 import numpy as np
 from attrs import define, field, frozen
 
-from rxcore_kernels.launch import Launch, LaunchPlan, OpenCLSource, Out, In, Scratch
-from rxcore_kernels.opencl_facts import Facts
+from rxcore_kernels.launch import In, LaunchPlan, OpenCLSource, Out, Scratch
 from rxcore_kernels.lazy import opencl as cl
+from rxcore_kernels.opencl_facts import Facts
+from rxcore_kernels.opencl_fault import DeviceFault
+from rxcore_kernels.opencl_find import Discovery, FoundDevice, discover
 
-__all__ = ["Device", "DeviceFault", "Kernel", "devices", "run_launches"]
+__all__ = [
+    "BuildStatistics",
+    "Device",
+    "DeviceFault",
+    "Kernel",
+    "devices",
+    "problems",
+    "reset",
+    "run_launches",
+    "why_none",
+]
 
-FaultKind = Literal["memory", "build", "lost", "limit", "other"]
 
+@frozen
+class BuildStatistics:
+    """How the kernels of a device were come by, counted since it was opened.
 
-class DeviceFault(Exception):  # noqa: N818 - OpenCL's own word for what is no bug
-    """Something a device could not do; `kind` says what."""
+    Args:
+        compiled: from their text.
+        from_disk: from a binary of an earlier process.
+        in_memory: asked for again.
+    """
 
-    def __init__(self, kind: FaultKind, text: str) -> None:
-        super().__init__(text)
-        self.kind = kind
+    compiled: int
+    from_disk: int
+    in_memory: int
 
 
 @frozen(eq=False)
@@ -43,13 +61,22 @@ class Device:
     platform: str
     driver: str
     facts: Facts
-    handle: Any
-    context: Any = None
-    queue: Any = None
-    lock: Any = field(factory=threading.RLock)
-    kernels: dict[str, Kernel] = field(factory=dict)
+    handle: Any = field(repr=False)
+    version: str = ""
+    is_cpu: bool = False
+    context: Any = field(default=None, repr=False)
+    queue: Any = field(default=None, repr=False)
+    lock: Any = field(factory=threading.RLock, repr=False)
+    kernels: dict[str, Kernel] = field(factory=dict, repr=False)
+    _compiled: int = field(default=0, repr=False)
+
+    @property
+    def facts_as_cpu(self) -> Facts:
+        """The facts of a CPU device as itself: `facts` describe it as a GPU."""
+        return attrs.evolve(self.facts, kind="cpu", local_is_real=False)
 
     def open(self) -> None:
+        """Make the queue and the pool, once."""
         if self.queue is None:
             self.context = cl.Context([self.handle])
             self.queue = cl.CommandQueue(
@@ -68,10 +95,33 @@ class Device:
             cl.enqueue_copy(self.queue, made, host, is_blocking=True)
         return made
 
-    def download(self, buffer: Any, host: Any) -> None:
-        """Fill a contiguous ndarray from a buffer; waits for it."""
+    def write(self, buffer: Any, at: int, host: Any) -> None:
+        """Copy a contiguous ndarray to a buffer, from byte `at` on."""
         if host.nbytes:
-            cl.enqueue_copy(self.queue, host, buffer, is_blocking=True)
+            cl.enqueue_copy(self.queue, buffer, host, dst_offset=at, is_blocking=True)
+
+    def download(self, buffer: Any, host: Any, at: int = 0) -> None:
+        """Fill a contiguous ndarray from byte `at` of a buffer on; waits for it."""
+        if host.nbytes:
+            cl.enqueue_copy(self.queue, host, buffer, src_offset=at, is_blocking=True)
+
+    def copy(
+        self, source: Any, source_at: int, target: Any, target_at: int, nbytes: int
+    ) -> None:
+        """Copy bytes between two buffers; the ranges may not overlap."""
+        if nbytes:
+            cl.enqueue_copy(
+                self.queue,
+                target,
+                source,
+                src_offset=source_at,
+                dst_offset=target_at,
+                byte_count=nbytes,
+            )
+
+    def build_statistics(self) -> BuildStatistics:
+        """Return how kernels were come by so far."""
+        return BuildStatistics(self._compiled, 0, 0)
 
     def build(self, source: OpenCLSource) -> Kernel:
         """Return the built kernel of a text, built once."""
@@ -85,6 +135,7 @@ class Device:
             handle = cl.Kernel(program, source.symbol)
             handle.set_scalar_arg_dtypes(_argument_types(source))
             found = self.kernels[source.key] = Kernel(source, handle)
+            self._compiled += 1
         return found
 
     def launch(
@@ -93,8 +144,10 @@ class Device:
         memories: list[tuple[Any, int]],
         scalars: tuple[Any, ...],
         groups: tuple[int, int, int],
+        seconds: float | None = None,
     ) -> None:
         """Enqueue a kernel on (buffer, first element) pairs."""
+        del seconds
         if 0 in groups:
             return
         group = kernel.source.group
@@ -110,9 +163,13 @@ class Device:
             self.queue.finish()
 
 
-_SCALARS = {
-    "i32": np.int32, "i64": np.int64, "u32": np.uint32, "u64": np.uint64,
-    "f32": np.float32, "f64": np.float64,
+_SCALARS: dict[str, Any] = {
+    "i32": np.int32,
+    "i64": np.int64,
+    "u32": np.uint32,
+    "u64": np.uint64,
+    "f32": np.float32,
+    "f64": np.float64,
 }
 
 
@@ -124,38 +181,64 @@ def _argument_types(source: OpenCLSource) -> list[Any]:
     return [*found, np.int32]
 
 
-_found: list[Device] = []
+_discovery: Discovery | None = None
+_devices: tuple[Device, ...] = ()
+_finding = threading.Lock()
 
 
 def devices() -> tuple[Device, ...]:
-    """Return the OpenCL devices of this machine."""
-    if not _found:
-        for platform in cl.get_platforms():
-            for handle in platform.get_devices():
-                _found.append(_device(platform, handle))
-    return tuple(_found)
+    """Return the OpenCL devices of this machine: GPUs first, CPUs last.
+
+    Drivers are asked on the first call; none of their failures is raised (`problems`
+    tells them). Nothing is opened or built yet.
+
+    Raises:
+        ValueError: `RXCORE_OPENCL_LIMITS` cannot be read.
+    """
+    _discovered()
+    return _devices
 
 
-def _device(platform: Any, handle: Any) -> Device:
-    config = handle.single_fp_config
-    flags = cl.device_fp_config
-    facts = Facts(
-        kind="gpu",
-        max_group=handle.max_work_group_size,
-        max_item=tuple(handle.max_work_item_sizes[:3]),
-        wave=64,
-        local_bytes=handle.local_mem_size,
-        units=handle.max_compute_units,
-        max_alloc=handle.max_mem_alloc_size,
-        global_bytes=handle.global_mem_size,
-        max_argument_bytes=handle.max_parameter_size,
-        fp64="cl_khr_fp64" in handle.extensions,
-        denormals=bool(config & flags.DENORM),
-        rounded_divide=bool(config & flags.CORRECTLY_ROUNDED_DIVIDE_SQRT),
-        fused_multiply_add=bool(config & flags.FMA),
-        atomics64="cl_khr_int64_base_atomics" in handle.extensions,
+def why_none() -> str:
+    """Return in one line why there are no devices; empty if there are."""
+    return _discovered().why_none
+
+
+def problems() -> tuple[tuple[str, str], ...]:
+    """Return (device or platform, one line) for each that cannot be used."""
+    return _discovered().problems
+
+
+def reset() -> None:
+    """Forget the devices: the next use asks drivers and environment again."""
+    global _discovery, _devices
+    with _finding:
+        _discovery, _devices = None, ()
+
+
+def _discovered() -> Discovery:
+    global _discovery, _devices
+    found = _discovery
+    if found is None:
+        with _finding:
+            found = _discovery
+            if found is None:
+                found = discover()
+                _devices = tuple(_device(one) for one in found.devices)
+                _discovery = found
+    return found
+
+
+def _device(found: FoundDevice) -> Device:
+    return Device(
+        found.name,
+        found.platform,
+        found.driver,
+        found.facts,
+        found.handle,
+        version=found.version,
+        is_cpu=found.is_cpu,
     )
-    return Device(handle.name, platform.name, handle.driver_version, facts, handle)
 
 
 def run_launches(
