@@ -32,6 +32,11 @@ class Settings:
         num_threads: threads of parallel loops; None: what the machine gives.
         full_traceback: show rxcore's own frames in errors.
         disable_jit: run jitted functions op by op.
+        default_device: where arrays are made and programs run; None: arrays are made
+            on the CPU, and each call goes where it is fastest.
+        allow_opencl_cpu: let calls be placed on OpenCL devices that are the CPU.
+        deterministic_placement: place calls by the shipped device profiles alone,
+            not by what was measured: equal calls go to equal places in every run.
     """
 
     debug_nans: bool = False
@@ -42,6 +47,9 @@ class Settings:
     num_threads: int | None = None
     full_traceback: bool = False
     disable_jit: bool = False
+    default_device: str | None = None
+    allow_opencl_cpu: bool = False
+    deterministic_placement: bool = False
 
 
 _base = [Settings()]

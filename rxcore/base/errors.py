@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = [
     "ConcretizationError",
     "DTypeError",
+    "DeviceDTypeError",
     "DeviceError",
     "InternalError",
     "OutOfRangeError",
@@ -54,6 +55,10 @@ class TreeError(UserError, ValueError):
 
 class DeviceError(UserError, RuntimeError):
     """A device is missing, lost, or cannot hold what was asked of it."""
+
+
+class DeviceDTypeError(DeviceError, DTypeError):
+    """A device does not compute with a dtype."""
 
 
 class InternalError(RxError, RuntimeError):

@@ -111,10 +111,12 @@ class Native:
 
     `rows(*types, **params)` gives (row count) where the plan's last step runs over
     rows of its only output, so that an elementwise epilogue can follow in cache.
+    `launches(facts, *types, **params)` gives the LaunchPlan for an OpenCL device.
     """
 
     function: Callable[..., Any]
     rows: Callable[..., int | None] | None = None
+    launches: Callable[..., Any] | None = None
 
 
 @frozen
@@ -124,10 +126,13 @@ class Accumulating:
     For scatters and other loops whose order matters; buffers are named `in0`, `in1`,
     ..., `out0`, ... `updates` says that the Nest's first loop copies operand 0 to the
     result and the rest changes it: where both are one memory, that loop is dropped.
+    `launches(facts, types, outs, **params)` gives a Nest or a LaunchPlan for an OpenCL
+    device; where it gives None, or is not there, the Nest of `function` serves.
     """
 
     function: Callable[..., Any]
     updates: bool = False
+    launches: Callable[..., Any] | None = None
 
 
 @frozen

@@ -24,14 +24,30 @@ class Array(Numeric):
     It holds a buffer (a capsule with an address), or a read-only ndarray, or both:
     each is made from the other on first use. `buffer` is unset until then, so that
     the path of a warm call reads it without asking.
+
+    An Array on a device has its device in `_home` and never a `buffer`. `_replicas`
+    holds what devices have of it: it never changes, so every copy stays true. `_free`
+    says where it may go in eager ops: see `rxcore.trace.bind`.
     """
 
-    __slots__ = ("__weakref__", "_host", "_number", "buffer", "type")
+    __slots__ = (
+        "__weakref__",
+        "_free",
+        "_home",
+        "_host",
+        "_number",
+        "_replicas",
+        "buffer",
+        "type",
+    )
 
     type: Type
     buffer: Any
+    _free: Any
+    _home: Any
     _host: Any
     _number: Any
+    _replicas: dict[Any, Any]
 
     def __init__(self, type: Type, buffer: Any) -> None:
         self.type = type
@@ -43,6 +59,15 @@ class Array(Numeric):
         made = cls.__new__(cls)
         made.type = type
         made._host = host
+        return made
+
+    @classmethod
+    def on_device(cls, type: Type, device: Any, buffer: Any) -> Array:
+        """Wrap a buffer of a device (see `rxcore.runtime.devices`)."""
+        made = cls.__new__(cls)
+        made.type = type
+        made._home = device
+        made._replicas = {device: buffer}
         return made
 
     @classmethod
@@ -62,9 +87,55 @@ class Array(Numeric):
             return self._host
         except AttributeError:
             pass
-        buffer = self._buffer()
-        self._host = memory.view(buffer, self.type.dtype, self.type.shape)
+        if hasattr(self, "_home"):
+            self._host = self._downloaded()
+        else:
+            view = memory.view(self._buffer(), self.type.dtype, self.type.shape)
+            self._host = view
         return self._host
+
+    def _downloaded(self) -> Any:
+        """Fetch the elements from the device."""
+        device = self._home
+        buffer = self._on(device)
+        host = np.empty(self.type.shape, self.type.dtype)
+        device.download(buffer, host)
+        host.flags.writeable = False
+        return host
+
+    def _on(self, device: Any) -> Any:
+        """Return the buffer on a device, None where it has none."""
+        try:
+            return self._replicas.get(device)
+        except AttributeError:
+            if self.is_deleted:
+                self._buffer()
+            return None
+
+    def replica(self, device: Any) -> Any:
+        """Return a device's buffer with the elements, sent there if need be.
+
+        It is kept, for the next call, unless the memory is a caller's who may change
+        it.
+        """
+        found = self._on(device)
+        if found is not None:
+            return found
+        host = self.host
+        made = device.upload(host if host.flags.c_contiguous else host.copy())
+        if not self.is_borrowed:
+            if not hasattr(self, "_replicas"):
+                self._replicas = {}
+            self._replicas[device] = made
+            device.note(self)
+        return made
+
+    def drop_replica(self, device: Any) -> None:
+        """Free a device's copy where there is another one."""
+        if getattr(self, "_home", None) is device and not hasattr(self, "_host"):
+            return
+        if hasattr(self, "_replicas"):
+            self._replicas.pop(device, None)
 
     def _buffer(self) -> Any:
         try:
@@ -81,6 +152,10 @@ class Array(Numeric):
             return self.buffer
         except AttributeError:
             pass
+        if hasattr(self, "_home"):
+            # Not kept as `buffer`: warm calls on the CPU know their arguments by it.
+            host = self.host
+            return memory.borrow(host.__array_interface__["data"][0], host)
         try:
             host = self._host
         except AttributeError:
@@ -90,7 +165,7 @@ class Array(Numeric):
 
     def donate(self) -> None:
         """Give the memory away: the Array raises when it is used again."""
-        for slot in ("buffer", "_host"):
+        for slot in ("buffer", "_host", "_replicas"):
             if hasattr(self, slot):
                 delattr(self, slot)
 
@@ -103,19 +178,28 @@ class Array(Numeric):
     @property
     def is_deleted(self) -> bool:
         """Whether the Array was donated."""
-        return not (hasattr(self, "buffer") or hasattr(self, "_host"))
+        slots = ("buffer", "_host", "_replicas")
+        return not any(hasattr(self, slot) for slot in slots)
 
     def literal(self) -> Any:
         """Return the number that this Array was made of, or None."""
         return getattr(self, "_number", None)
 
     @property
+    def home(self) -> Any:
+        """The device that holds the elements, None for the CPU."""
+        return getattr(self, "_home", None)
+
+    @property
     def device(self) -> str:
-        """Where the elements are."""
-        return "cpu"
+        """Where the elements are: `cpu`, `opencl`, `opencl:1`, ..."""
+        home = self.home
+        return "cpu" if home is None else str(home)
 
     def block_until_ready(self) -> Array:
         """Return this Array once its elements are there."""
+        if hasattr(self, "_home"):
+            self._home.finish()
         return self
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:

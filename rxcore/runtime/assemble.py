@@ -8,7 +8,7 @@ of its NumPy reference.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ from rxcore.runtime.places import (
     Fixed,
     Flipped,
     Memory,
+    OutputSlot,
     Place,
     Stepped,
     memories,
@@ -228,7 +229,7 @@ class Assembler:
         elif isinstance(form, Fusion):
             self.nest(self.group(e), ins, outs)
         elif isinstance(form, Native) and is_compiled(e):
-            plan = form.function(*[o.type for o in e.inputs], **e.params)
+            plan = self.native(e, form)
             if plan is None:
                 self.host(e, ins, outs, "no kernel for these types and sizes")
             else:
@@ -236,20 +237,28 @@ class Assembler:
                 if plan.by_rows:
                     return self.follow(e, plan, env, targets, later)
         elif isinstance(form, Accumulating) and is_compiled(e):
-            types = tuple(o.type for o in e.inputs)
-            made = form.function(types, tuple(v.type for v in e.outputs), **e.params)
+            made = self.accumulating(e, form)
             if made is None:
                 self.host(e, ins, outs, "no loops for these types")
-            elif isinstance(made, Plan):
-                self.plan(made, ins, outs)
-            else:
+            elif isinstance(made, Nest):
                 if form.updates and ins[0] is outs[0]:
                     made = in_place(made)
                 self.nest(self.print(made), ins, outs)
+            else:
+                self.plan(made, ins, outs)
         else:
             reason = getattr(form, "reason", "complex numbers")
             self.host(e, ins, outs, reason)
         return None
+
+    def native(self, e: Equation, form: Native) -> Any:
+        """Return the plan of a hand-made kernel, or None."""
+        return form.function(*[o.type for o in e.inputs], **e.params)
+
+    def accumulating(self, e: Equation, form: Accumulating) -> Any:
+        """Return the Nest or the plan of an op that writes its own loops, or None."""
+        types = tuple(o.type for o in e.inputs)
+        return form.function(types, tuple(v.type for v in e.outputs), **e.params)
 
     def follow(
         self,
@@ -373,22 +382,14 @@ class Assembler:
     ) -> None:
         """Append a callback that runs an op's reference."""
         self.made.fallbacks.append((e.primitive.name, reason))
-        in_types = [o.type for o in e.inputs]
-        out_types = [v.type for v in e.outputs]
-        reference, params, multiple = (
-            e.primitive.reference,
-            e.params,
-            e.primitive.multiple,
-        )
+        types = [v.type for v in (*e.inputs, *e.outputs)]
+        count = len(e.inputs)
+        compute = reference_of(e)
 
         def call(words: Any, lo: int, hi: int) -> None:
             del lo, hi
-            given = [view(words[k], t) for k, t in enumerate(in_types)]
-            result = reference(*given, **params)
-            results = result if multiple else (result,)
-            for k, (r, t) in enumerate(zip(results, out_types, strict=True)):
-                if t.size:
-                    np.copyto(view(words[len(in_types) + k], t), r, casting="unsafe")
+            views = [view(words[k], t) for k, t in enumerate(types)]
+            compute(views[:count], views[count:])
 
         self.row(self.callback(call), [*ins, *outs])
 
@@ -469,7 +470,7 @@ class Assembler:
             for place in (*front, *back, *ys, *ins):
                 self.touch(place)
             self._close_loop(loop)
-            self._loop_row(loop, length, table)
+            self.loop_row(loop, length, table)
         for place in (*front, *back):
             self.touch(place)
 
@@ -481,7 +482,8 @@ class Assembler:
             return Stepped(loop, shifted(place, (length - 1) * stride), -stride)
         return Stepped(loop, place, stride)
 
-    def _loop_row(self, loop: int, length: int, table: int) -> None:
+    def loop_row(self, loop: int, length: int, table: int) -> None:
+        """Append a step that runs a table a number of times."""
         words: list[Any] = [("frame", 0), length, ("table", table), ("rows", table)]
         words += [("patches", loop), ("count", loop)]
         self.row(engine.LOOP, words)
@@ -512,28 +514,57 @@ class Assembler:
         for place in (*front, *back, *ins, flag):
             self.touch(place)
         self._close_loop(loop)
-        words: list[Any] = [("frame", 0), ("table", asked), ("rows", asked), flag]
-        words += [("table", table), ("rows", table), ("patches", loop), ("count", loop)]
-        self.row(engine.WHILE, words)
+        self.while_row(loop, asked, flag, table)
         outs = [targets.get(v) or self.memory(v.type.nbytes) for v in e.outputs]
         for out, carry, t in zip(outs, carries, types, strict=True):
             self.copy(out, carry, t.nbytes)
         env.update(zip(e.outputs, outs, strict=True))
+
+    def while_row(self, loop: int, asked: int, flag: Place, table: int) -> None:
+        """Append a step that runs a table as long as another one sets a flag."""
+        words: list[Any] = [("frame", 0), ("table", asked), ("rows", asked), flag]
+        words += [("table", table), ("rows", table), ("patches", loop), ("count", loop)]
+        self.row(engine.WHILE, words)
 
     def switch(self, e: Equation, ins: Sequence[Place], outs: Sequence[Place]) -> None:
         """Append a choice between tables."""
         branches: tuple[Graph, ...] = e.params["branches"]
         # A branch may not run: what it needs lives from before to after the choice.
         loop = self._open_loop()
-        words: list[Any] = [("frame", 0), ins[0], len(branches)]
+        tables = []
         for branch in branches:
             table = self._new_table()
             self._body(table, lambda b=branch: self.graph(b, ins[1:], list(outs)))
-            words += [("table", table), ("rows", table)]
+            tables.append(table)
         for place in (*ins, *outs):
             self.touch(place)
         self._close_loop(loop)
+        self.switch_row(ins[0], tables)
+
+    def switch_row(self, index: Place, tables: Sequence[int]) -> None:
+        """Append a step that runs the table of a number."""
+        words: list[Any] = [("frame", 0), index, len(tables)]
+        for table in tables:
+            words += [("table", table), ("rows", table)]
         self.row(engine.SWITCH, words)
+
+
+def output_places(graph: Graph) -> tuple[list[tuple[int, int]], list[Place | None]]:
+    """Return the outputs' (bytes, input that it is or -1) and places.
+
+    An output that is an input shares it, and has no place of its own.
+    """
+    number = {v: k for k, v in enumerate(graph.inputs)}
+    alias = {e.outputs[0]: e.inputs[0] for e in graph.equations if is_dense(e)}
+    specs: list[tuple[int, int]] = []
+    places: list[Place | None] = []
+    for k, o in enumerate(graph.outputs):
+        while o in alias and isinstance(o, Value):
+            o = alias[o]
+        found = number.get(o, -1) if isinstance(o, Value) else -1
+        specs.append((o.type.nbytes, found))
+        places.append(None if found >= 0 else Fixed(OutputSlot(k)))
+    return specs, places
 
 
 def flipped(
@@ -544,6 +575,19 @@ def flipped(
     read: list[Place] = [a if a is b else Flipped(loop, a, b) for a, b in pairs]
     write: list[Place] = [a if a is b else Flipped(loop, b, a) for a, b in pairs]
     return read, write
+
+
+def reference_of(e: Equation) -> Callable[[Sequence[Any], Sequence[Any]], None]:
+    """Return what computes an op by its reference, from ndarrays into ndarrays."""
+    reference, params, multiple = e.primitive.reference, e.params, e.primitive.multiple
+
+    def compute(ins: Sequence[Any], outs: Sequence[Any]) -> None:
+        result = reference(*ins, **params)
+        for out, r in zip(outs, result if multiple else (result,), strict=True):
+            if out.size:
+                np.copyto(out, r, casting="unsafe")
+
+    return compute
 
 
 def view(address: int, type: Type) -> Any:

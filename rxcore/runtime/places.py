@@ -7,6 +7,9 @@ double-buffered carry). The arena is planned by liveness once every use is known
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from attrs import define, field, frozen
 
 ALIGN = 64
@@ -52,7 +55,14 @@ class ConstantMemory:
     address: int
 
 
-Base = Memory | InputSlot | OutputSlot | ConstantMemory
+@frozen(eq=False)
+class HostConstant:
+    """A number that a program on a device holds: uploaded when it is bound."""
+
+    host: Any
+
+
+Base = Memory | InputSlot | OutputSlot | ConstantMemory | HostConstant
 
 
 @frozen(eq=False)
@@ -99,15 +109,20 @@ def shifted(place: Place, nbytes: int) -> Place:
             )
 
 
-def memories(place: Place) -> list[Memory]:
-    """Return the arena memories that a place may refer to."""
+def bases(place: Place) -> list[Base]:
+    """Return everything that a place may refer to."""
     match place:
         case Fixed():
-            return [place.base] if isinstance(place.base, Memory) else []
+            return [place.base]
         case Stepped():
-            return memories(place.start)
+            return bases(place.start)
         case Flipped():
-            return memories(place.even) + memories(place.odd)
+            return bases(place.even) + bases(place.odd)
+
+
+def memories(place: Place) -> list[Memory]:
+    """Return the intermediates that a place may refer to."""
+    return [b for b in bases(place) if isinstance(b, Memory)]
 
 
 def plan_arena(found: list[Memory]) -> int:
@@ -135,3 +150,26 @@ def plan_arena(found: list[Memory]) -> int:
         placed.append(m)
         total = max(total, offset + size)
     return total
+
+
+def plan_blocks(found: Sequence[Memory]) -> tuple[list[int], dict[Memory, int]]:
+    """Let intermediates that never live together share one buffer of a device.
+
+    Returns:
+        The blocks' sizes, and for each memory the number of its block. The largest
+        memories come first, so a block is as large as its first.
+    """
+    sizes: list[int] = []
+    users: list[list[Memory]] = []
+    share: dict[Memory, int] = {}
+    for m in sorted(found, key=lambda m: -m.nbytes):
+        for k, others in enumerate(users):
+            if all(m.death < o.birth or o.death < m.birth for o in others):
+                break
+        else:
+            k = len(sizes)
+            sizes.append(m.nbytes)
+            users.append([])
+        users[k].append(m)
+        share[m] = k
+    return sizes, share

@@ -18,27 +18,31 @@ from attrs import field, frozen
 from rxcore.base import config
 from rxcore.base.collector import paused
 from rxcore.compiler.capabilities import Capabilities
-from rxcore.compiler.forms import is_dense
 from rxcore.compiler.pipeline import PASSES, Pass, optimize
 from rxcore.ir.graph import Equation, Graph, Value
 from rxcore.ir.primitive import Primitive
 from rxcore.ir.types import Type
 from rxcore.loops.nest import Nest
 from rxcore.runtime.array import Array
-from rxcore.runtime.assemble import Assembler, Assembly, Row
+from rxcore.runtime.assemble import Assembler, Assembly, Row, output_places
 from rxcore.runtime.places import (
     ConstantMemory,
     Fixed,
     InputSlot,
     Memory,
     OutputSlot,
-    Place,
     plan_arena,
 )
 from rxcore_kernels import builder, engine, host, workers
 from rxcore_kernels.source import Source
 
-__all__ = ["Program", "compile_graph", "run_graph", "run_primitive"]
+__all__ = [
+    "Program",
+    "compile_graph",
+    "optimized_of",
+    "run_graph",
+    "run_primitive",
+]
 
 
 @frozen(eq=False)
@@ -99,11 +103,12 @@ def compile_graph(graph: Graph, passes: tuple[Pass, ...] = PASSES) -> Program:
     begin = time.perf_counter()
     log = config.current().log
     _say(log, "graph", graph)
-    optimized = optimize(graph, passes)
+    optimized = optimize(graph, passes) if passes is not PASSES else optimized_of(graph)
     _say(log, "graph", optimized)
     assembler = Assembler(capabilities())
     ins = [Fixed(InputSlot(k)) for k in range(len(graph.inputs))]
-    specs, places = _outputs(optimized)
+    outputs, places = output_places(optimized)
+    specs = [engine.OutputSpec(*o) for o in outputs]
     assembler.graph(optimized, ins, places)
     made = assembler.made
     _say(log, "nests", *made.nests)
@@ -135,27 +140,26 @@ def compile_graph(graph: Graph, passes: tuple[Pass, ...] = PASSES) -> Program:
     )
 
 
+# What was optimized last: the variants of a program for several targets share it.
+_MOST_OPTIMIZED = 64
+_optimized: dict[Any, Graph] = {}
+
+
+def optimized_of(graph: Graph) -> Graph:
+    """Return a Graph after all passes, which know no target."""
+    key = (graph.key, config.current().verify)
+    found = _optimized.get(key)
+    if found is None:
+        if len(_optimized) >= _MOST_OPTIMIZED:
+            _optimized.clear()
+        found = _optimized[key] = optimize(graph)
+    return found
+
+
 def _say(log: frozenset[str], what: str, *values: Any) -> None:
     if what in log:
         for v in values:
             print(v, file=sys.stderr)
-
-
-def _outputs(
-    graph: Graph,
-) -> tuple[list[engine.OutputSpec], list[Place | None]]:
-    """Return the outputs' sizes and places; an output that is an input shares it."""
-    number = {v: k for k, v in enumerate(graph.inputs)}
-    alias = {e.outputs[0]: e.inputs[0] for e in graph.equations if is_dense(e)}
-    specs: list[engine.OutputSpec] = []
-    places: list[Place | None] = []
-    for k, o in enumerate(graph.outputs):
-        while o in alias and isinstance(o, Value):
-            o = alias[o]
-        found = number.get(o, -1) if isinstance(o, Value) else -1
-        specs.append(engine.OutputSpec(o.type.nbytes, found))
-        places.append(None if found >= 0 else Fixed(OutputSlot(k)))
-    return specs, places
 
 
 def _sources(made: Assembly) -> tuple[Source, ...]:
@@ -240,7 +244,7 @@ config.observers.append(_follow)
 _programs: dict[Any, Program] = {}
 _lock = threading.Lock()
 # Called when `rx.clear_caches` empties everything.
-clearers: list[Callable[[], None]] = [_programs.clear]
+clearers: list[Callable[[], None]] = [_programs.clear, _optimized.clear]
 
 
 def program_of(graph: Graph) -> Program:

@@ -45,12 +45,12 @@ def merge_outer(nest: Nest, _capabilities: Capabilities) -> tuple[Nest, ...]:
     counted = block_loops(body)
     free = [x for x in loops if x.index not in counted]
     blocked = [x for x in loops if x.index in counted]
-    lets, merged = merged(free, Fresh(nest))
+    lets, together = merged(free, Fresh(nest))
     body = (*lets, *body)
     # Longest first: its range is what the threads share.
     blocked.sort(key=lambda x: -iterations((x,)))
     many = iterations(free) >= _ENOUGH or not blocked
-    order = [*merged, *blocked] if many else [blocked[0], *merged, *blocked[1:]]
+    order = [*together, *blocked] if many else [blocked[0], *together, *blocked[1:]]
     for loop in reversed(order):
         shared = loop is order[0]
         body = (evolve(loop, kind="group" if shared else "serial", body=body),)

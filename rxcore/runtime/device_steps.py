@@ -1,0 +1,277 @@
+"""Steps of a program on a device: launches, copies, host calls, and control.
+
+What a table's rows are for the CPU. A `Site` is a place whose memory is a slot of the
+call's frame; loops move it by the number of passes that they have made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from attrs import define, field, frozen
+
+from rxcore.ir.types import Type
+from rxcore.runtime.places import (
+    Base,
+    Fixed,
+    Flipped,
+    Place,
+    Stepped,
+)
+from rxcore_kernels.launch import OpenCLSource, Scalar
+from rxcore_kernels.opencl import Device, Kernel
+
+__all__ = [
+    "Call",
+    "Choice",
+    "Copy",
+    "Frame",
+    "Launched",
+    "Repeat",
+    "Step",
+    "While",
+]
+
+
+@define(eq=False)
+class Frame:
+    """The memories of one call, and how many passes each open loop has made."""
+
+    device: Device
+    buffers: list[Any]
+    passes: dict[int, int] = field(factory=dict)
+
+    def find(self, site: Site) -> tuple[Any, int]:
+        """Return the buffer and the byte at which a site lies now."""
+        place, slots, offset = site.place, site.slots, 0
+        while True:
+            match place:
+                case Fixed():
+                    return self.buffers[slots[place.base]], place.offset + offset
+                case Stepped():
+                    offset += place.stride * self.passes[place.loop]
+                    place = place.start
+                case Flipped():
+                    odd = self.passes[place.loop] % 2
+                    place = place.odd if odd else place.even
+
+
+@frozen(eq=False)
+class Site:
+    """A place, and the frame's slot of each memory."""
+
+    place: Place
+    slots: dict[Base, int]
+
+
+@define(eq=False)
+class Launched:
+    """A kernel's launch. Its kernel is built when the program is bound.
+
+    Args:
+        source: the text.
+        memories: where each memory is, with the bytes of its elements.
+        scalars: the numbers that follow.
+        groups: work-groups.
+        cost: what a cost model wants to know: a Nest, or a hand-made kernel's launch.
+        seconds: how long it may run, as predicted, or None.
+    """
+
+    source: OpenCLSource
+    memories: tuple[tuple[Any, int], ...]
+    scalars: tuple[Scalar, ...]
+    groups: tuple[int, int, int]
+    cost: Any = None
+    kernel: Kernel | None = None
+    seconds: float | None = None
+    fixed: list[tuple[int, int]] | None = None
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """What it uses, before it is bound."""
+        return tuple(p for p, _ in self.memories)
+
+    def bind(self, device: Device, site: Callable[[Place], Site]) -> None:
+        """Build the kernel, and find the slots of memories that do not move."""
+        self.kernel = device.build(self.source)
+        sites = [(site(p), size) for p, size in self.memories]
+        self.memories = tuple(sites)
+        if all(isinstance(s.place, Fixed) for s, _ in sites):
+            self.fixed = [
+                (s.slots[s.place.base], s.place.offset // size)  # type: ignore[union-attr]
+                for s, size in sites
+            ]
+
+    def run(self, frame: Frame) -> None:
+        """Enqueue the kernel."""
+        if self.fixed is not None:
+            buffers = frame.buffers
+            memories = [(buffers[slot], at) for slot, at in self.fixed]
+        else:
+            memories = []
+            for site, size in self.memories:
+                buffer, offset = frame.find(site)
+                memories.append((buffer, offset // size))
+        assert self.kernel is not None
+        frame.device.launch(
+            self.kernel, memories, self.scalars, self.groups, self.seconds
+        )
+
+
+@define(eq=False)
+class Copy:
+    """A copy of bytes between two places."""
+
+    target: Any
+    source: Any
+    nbytes: int
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """What it uses, before it is bound."""
+        return (self.target, self.source)
+
+    def bind(self, device: Device, site: Callable[[Place], Site]) -> None:
+        """Find the slots."""
+        del device
+        self.target, self.source = site(self.target), site(self.source)
+
+    def run(self, frame: Frame) -> None:
+        """Enqueue the copy."""
+        source, source_at = frame.find(self.source)
+        target, target_at = frame.find(self.target)
+        frame.device.copy(source, source_at, target, target_at, self.nbytes)
+
+
+@define(eq=False)
+class Call:
+    """A Python function on the host: inputs come down, results go up.
+
+    Args:
+        compute: takes ndarrays of the inputs and writes into those of the results.
+        ins: where the inputs are.
+        outs: where the results go.
+        in_types: the inputs' Types.
+        out_types: the results' Types.
+    """
+
+    compute: Callable[[Sequence[Any], Sequence[Any]], None]
+    ins: tuple[Any, ...]
+    outs: tuple[Any, ...]
+    in_types: tuple[Type, ...]
+    out_types: tuple[Type, ...]
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """What it uses, before it is bound."""
+        return (*self.ins, *self.outs)
+
+    def bind(self, device: Device, site: Callable[[Place], Site]) -> None:
+        """Find the slots."""
+        del device
+        self.ins = tuple(site(p) for p in self.ins)
+        self.outs = tuple(site(p) for p in self.outs)
+
+    def run(self, frame: Frame) -> None:
+        """Fetch, compute, and send."""
+        given = []
+        for place, t in zip(self.ins, self.in_types, strict=True):
+            host = np.empty(t.shape, t.dtype)
+            fetch(frame, place, host)
+            given.append(host)
+        results = [np.empty(t.shape, t.dtype) for t in self.out_types]
+        self.compute(given, results)
+        for place, host in zip(self.outs, results, strict=True):
+            buffer, offset = frame.find(place)
+            frame.device.write(buffer, offset, host)
+
+
+def fetch(frame: Frame, site: Site, host: Any) -> None:
+    """Fill an ndarray from a place; waits for what is enqueued."""
+    buffer, offset = frame.find(site)
+    frame.device.download(buffer, host, offset)
+
+
+@define(eq=False)
+class Repeat:
+    """A table that runs a number of times."""
+
+    loop: int
+    length: int
+    table: Any
+    places: tuple[Place, ...] = ()
+
+    def bind(self, device: Device, site: Callable[[Place], Site]) -> None:
+        """Nothing moves here."""
+
+    def run(self, frame: Frame) -> None:
+        """Run the table `length` times."""
+        for k in range(self.length):
+            frame.passes[self.loop] = k
+            for step in self.table:
+                step.run(frame)
+
+
+@define(eq=False)
+class While:
+    """A table that runs as long as another one sets a flag."""
+
+    loop: int
+    asked: Any
+    flag: Any
+    table: Any
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """What it uses, before it is bound."""
+        return (self.flag,)
+
+    def bind(self, device: Device, site: Callable[[Place], Site]) -> None:
+        """Find the flag's slot."""
+        del device
+        self.flag = site(self.flag)
+
+    def run(self, frame: Frame) -> None:
+        """Ask, and run, until the answer is no."""
+        found = np.empty((), np.bool_)
+        frame.passes[self.loop] = 0
+        while True:
+            for step in self.asked:
+                step.run(frame)
+            fetch(frame, self.flag, found)
+            if not found:
+                return
+            for step in self.table:
+                step.run(frame)
+            frame.passes[self.loop] += 1
+
+
+@define(eq=False)
+class Choice:
+    """A choice between tables by a number, clipped to those there are."""
+
+    index: Any
+    tables: tuple[Any, ...]
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """What it uses, before it is bound."""
+        return (self.index,)
+
+    def bind(self, device: Device, site: Callable[[Place], Site]) -> None:
+        """Find the number's slot."""
+        del device
+        self.index = site(self.index)
+
+    def run(self, frame: Frame) -> None:
+        """Fetch the number and run its table."""
+        found = np.empty((), np.int32)
+        fetch(frame, self.index, found)
+        k = min(max(int(found), 0), len(self.tables) - 1)
+        for step in self.tables[k]:
+            step.run(frame)
+
+
+Step = Launched | Copy | Call | Repeat | While | Choice

@@ -1,0 +1,221 @@
+"""The devices that programs run on, by name: `cpu`, `opencl`, `opencl:1`, ...
+
+`opencl` is the best GPU, else the best OpenCL device there is. A name is looked up in
+`rxcore_kernels.opencl`, which finds and opens devices on first use.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from attrs import define, field
+
+from rxcore.base import config, errors
+from rxcore_kernels import opencl
+from rxcore_kernels.opencl_facts import Facts
+
+__all__ = [
+    "DeviceName",
+    "Target",
+    "canonical",
+    "default_device",
+    "device_named",
+    "devices",
+    "find",
+]
+
+
+class DeviceName(str):
+    """The name of a device, with what it is.
+
+    Args:
+        name: `cpu`, `opencl`, `opencl:1`, ...
+        description: the device's own name, and its driver.
+        kind: `cpu`, or for OpenCL devices `gpu` or `cpu`.
+    """
+
+    __slots__ = ("description", "kind")
+
+    description: str
+    kind: str
+
+    def __new__(cls, name: str, description: str = "", kind: str = "cpu") -> DeviceName:
+        """Make a name."""
+        made = super().__new__(cls, name)
+        made.description = description
+        made.kind = kind
+        return made
+
+
+@define(eq=False)
+class Target:
+    """An OpenCL device as the runtime uses it: a name, and who has memory there.
+
+    Args:
+        name: what users call it.
+        device: the device itself.
+        fault: why it is not used any more, or an empty text.
+    """
+
+    name: str
+    device: opencl.Device
+    fault: str = ""
+    warned: set[str] = field(factory=set)
+    _holders: list[Any] = field(factory=list)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def facts(self) -> Facts:
+        """What the device can do."""
+        return self.device.facts
+
+    @property
+    def is_cpu(self) -> bool:
+        """Whether it is an OpenCL implementation on the CPU."""
+        return self.device.is_cpu
+
+    def upload(self, host: Any) -> Any:
+        """Return a buffer with an ndarray's elements."""
+        return self.device.upload(host)
+
+    def download(self, buffer: Any, host: Any) -> None:
+        """Fill an ndarray from a buffer."""
+        self.device.download(buffer, host)
+
+    def finish(self) -> None:
+        """Wait for everything that is enqueued."""
+        self.device.finish()
+
+    def note(self, array: Any) -> None:
+        """Remember an array whose copy here can be dropped."""
+        if len(self._holders) > 256:
+            self._holders = [r for r in self._holders if r() is not None]
+        self._holders.append(weakref.ref(array))
+
+    def drop_replicas(self) -> None:
+        """Free the copies of arrays that are elsewhere too."""
+        holders, self._holders = self._holders, []
+        for reference in holders:
+            array = reference()
+            if array is not None:
+                array.drop_replica(self)
+
+
+_targets: dict[int, Target] = {}
+
+
+def _found() -> list[Target]:
+    """Return the OpenCL devices as Targets, the best first."""
+    found = []
+    for k, device in enumerate(opencl.devices()):
+        name = "opencl" if k == 0 else f"opencl:{k}"
+        target = _targets.get(id(device))
+        if target is None:
+            target = _targets[id(device)] = Target(name, device)
+        found.append(target)
+    return found
+
+
+def devices() -> list[DeviceName]:
+    """Return the devices that programs can run on, `cpu` first.
+
+    **Meaning**: names for `rx.device_put`, `jit(device=...)` and `rx.default_device`.
+    The first OpenCL device is the best GPU, else the best that there is.
+
+    Returns:
+        Names (strings), each with a `.description` and a `.kind`.
+
+    Example:
+        >>> import rxcore as rx
+        >>> rx.devices()[0]
+        'cpu'
+    """
+    made = [DeviceName("cpu", "this machine's processor")]
+    for p in _found():
+        if not p.fault:
+            d = p.device
+            text = f"{d.name} ({d.platform}, driver {d.driver})"
+            made.append(DeviceName(p.name, text, "cpu" if p.is_cpu else "gpu"))
+    return made
+
+
+def find(name: str, call: str = "device") -> Target | None:
+    """Return the Target of a name; None is the CPU.
+
+    Raises:
+        DeviceError: there is no such device.
+    """
+    if name == "cpu":
+        return None
+    found = _found()
+    kind, _, number = str(name).partition(":")
+    if kind != "opencl" or (number and not number.isdecimal()):
+        raise errors.DeviceError(
+            f"{call}: there is no device {str(name)!r}; there are {_present(found)}"
+        )
+    k = int(number or 0)
+    if k >= len(found):
+        if not found:
+            raise errors.DeviceError(
+                f"{call}: there is no OpenCL device, so {str(name)!r} cannot be used;"
+                f" there is only 'cpu'. {opencl.why_none()}"
+            )
+        raise errors.DeviceError(
+            f"{call}: {str(name)!r} is out of range, there are {len(found)} OpenCL"
+            f" devices; use one of {_present(found)}"
+        )
+    target = found[k]
+    if target.fault:
+        raise errors.DeviceError(
+            f"{call}: {target.name!r} is not used any more: {target.fault}; start a new"
+            " process, or use 'cpu'"
+        )
+    return target
+
+
+def _present(found: list[Target]) -> str:
+    return ", ".join(repr(n) for n in ["cpu", *(p.name for p in found)])
+
+
+def canonical(name: str, call: str = "device") -> str:
+    """Return the name as `rx.devices()` has it; raises where there is none."""
+    target = find(name, call)
+    return "cpu" if target is None else target.name
+
+
+def device_named(name: str) -> opencl.Device | None:
+    """Return the OpenCL device of a name, None for the CPU."""
+    target = find(name)
+    return None if target is None else target.device
+
+
+@contextmanager
+def default_device(device: str) -> Iterator[None]:
+    """Make arrays and run programs on one device for a `with` block.
+
+    Args:
+        device: a name of `rx.devices()`.
+
+    Raises:
+        DeviceError: there is no such device; the text lists those there are.
+
+    Example:
+        >>> import rxcore as rx
+        >>> with rx.default_device("cpu"):
+        ...     x = rx.asarray([1.0, 2.0])
+        >>> x.device
+        'cpu'
+    """
+    with config.scoped(default_device=canonical(device, "default_device")):
+        yield
+
+
+def candidates() -> list[Target]:
+    """Return the devices that calls may be placed on without being asked."""
+    allowed = config.current().allow_opencl_cpu
+    return [p for p in _found() if not p.fault and (allowed or not p.is_cpu)]

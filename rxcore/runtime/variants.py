@@ -1,0 +1,155 @@
+"""Variants: one Graph's programs, for the CPU and for each device, made on demand.
+
+Steps 7 and 8 of the straight line for whole programs: `run` launches where it is told
+to, and goes to the CPU when a device cannot.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import define, field
+
+from rxcore.base import errors
+from rxcore.ir.graph import Graph
+from rxcore.runtime.array import Array
+from rxcore.runtime.assemble_device import Unsupported
+from rxcore.runtime.device_program import DeviceDraft, DeviceProgram, bind, draft
+from rxcore.runtime.devices import Target
+from rxcore.runtime.program import Program, clearers, program_of
+from rxcore_kernels.opencl import DeviceFault
+
+__all__ = ["Variants", "run_on", "variants_of"]
+
+
+@define(eq=False)
+class Variants:
+    """The programs of one Graph.
+
+    Args:
+        graph: what they compute.
+    """
+
+    graph: Graph
+    _cpu: Program | None = None
+    _drafts: dict[Target, DeviceDraft | Unsupported] = field(factory=dict)
+    _programs: dict[Target, DeviceProgram] = field(factory=dict)
+
+    @property
+    def cpu(self) -> Program:
+        """The program for the CPU."""
+        if self._cpu is None:
+            self._cpu = program_of(self.graph)
+        return self._cpu
+
+    def draft(self, target: Target) -> DeviceDraft:
+        """Return the steps for a device; nothing is built.
+
+        Raises:
+            Unsupported: the device lacks what the program needs.
+        """
+        found = self._drafts.get(target)
+        if found is None:
+            try:
+                found = draft(self.graph, target.facts)
+            except Unsupported as reason:
+                found = reason
+            found = self._drafts.setdefault(target, found)
+        if isinstance(found, Unsupported):
+            raise found
+        return found
+
+    def program(self, target: Target) -> DeviceProgram:
+        """Return the program for a device, built on first use.
+
+        Raises:
+            Unsupported: the device lacks what the program needs.
+            DeviceFault: a kernel cannot be built.
+        """
+        found = self._programs.get(target)
+        if found is None:
+            made = bind(self.draft(target), target.device)
+            found = self._programs.setdefault(target, made)
+        return found
+
+    def run_cpu(self, args: Sequence[Array]) -> list[Array]:
+        """Launch on the CPU; what lies on devices is fetched."""
+        return self.cpu.run(args)
+
+
+_variants: dict[Any, Variants] = {}
+_lock = threading.Lock()
+clearers.append(_variants.clear)
+
+
+def variants_of(graph: Graph) -> Variants:
+    """Return the programs of a Graph, the same for equal Graphs."""
+    found = _variants.get(graph.key)
+    if found is None:
+        with _lock:
+            found = _variants.setdefault(graph.key, Variants(graph))
+    return found
+
+
+def run_on(
+    variants: Variants, target: Target, args: Sequence[Array]
+) -> tuple[list[Array], Target | None]:
+    """Launch on a device, or where it cannot, on the CPU.
+
+    Returns:
+        The results, not waited for, and where they are (None: the CPU).
+    """
+    for attempt in (0, 1):
+        try:
+            return launch(variants, target, args), target
+        except Unsupported as reason:
+            why = str(reason)
+            break
+        except DeviceFault as fault:
+            why = str(fault)
+            if fault.kind == "lost":
+                target.fault = why
+            if fault.kind != "memory" or attempt:
+                break
+            target.drop_replicas()
+    _warn(target, why)
+    _fetch(args, target)
+    return variants.run_cpu(args), None
+
+
+def launch(variants: Variants, target: Target, args: Sequence[Array]) -> list[Array]:
+    """Launch on a device; raises what goes wrong."""
+    program = variants.program(target)
+    with target.device.lock:
+        buffers = program.run([a.replica(target) for a in args])
+    return [
+        Array.on_device(t, target, b)
+        for t, b in zip(variants.graph.out_types, buffers, strict=True)
+    ]
+
+
+def _warn(target: Target, why: str) -> None:
+    """Say once for each reason that a device's work is done by the CPU."""
+    if why not in target.warned:
+        target.warned.add(why)
+        warnings.warn(
+            f"{target.name} ({target.device.name}): {why}; the CPU runs this call"
+            " instead (said once)",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+def _fetch(args: Sequence[Array], target: Target) -> None:
+    """Fetch arguments from a device that has failed."""
+    for a in args:
+        try:
+            _ = a.host
+        except DeviceFault as fault:
+            raise errors.DeviceError(
+                f"an argument of type {a.type} lies on {target.name!r}, which does not"
+                f" answer any more ({fault}): its elements are lost; make it again"
+            ) from fault
