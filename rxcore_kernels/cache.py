@@ -1,8 +1,9 @@
 """The cache of object code on disk: what was compiled once is linked ever after.
 
-One file per object, named by the SHA-256 of everything the code depends on. A file is
-written under another name and moved into place, so two processes may fill the cache at
-once; a file that is not exactly what was written is a miss. Nothing is unpickled.
+One file per object, named by the SHA-256 of everything the code depends on; its suffix
+says whose code it is (this processor's, or an OpenCL driver's). A file is written under
+another name and moved into place, so two processes may fill the cache at once; a file
+that is not exactly what was written is a miss. Nothing is unpickled.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ from rxcore_kernels import host
 from rxcore_kernels.lazy import llvm
 
 __all__ = [
+    "DEVICE_SUFFIX",
     "CacheInfo",
     "ObjectCache",
     "clear",
@@ -35,6 +37,8 @@ SCHEMA = 2
 _MAGIC = b"rxobj\x00\x00\x01"
 _HEADER = struct.Struct("<8sQ32s32s")  # magic, length, key, checksum of the body
 _SUFFIX = ".rxo"
+# An OpenCL driver's binary of a program.
+DEVICE_SUFFIX = ".rxb"
 # Numba reads these when it sets up its code generator, so the object depends on them.
 _NUMBA_SETTINGS = (
     "NUMBA_OPT",
@@ -124,12 +128,12 @@ class ObjectCache:
                 return cls(None, f"{path} is writable by others: chmod 700 it")
         return cls(path)
 
-    def load(self, key: str) -> bytes | None:
+    def load(self, key: str, suffix: str = _SUFFIX) -> bytes | None:
         """Return the object of this key, or None for anything not exactly right."""
         if self.path is None:
             return None
         try:
-            data = self._file(key).read_bytes()
+            data = self._file(key, suffix).read_bytes()
         except OSError:
             return None
         if len(data) < _HEADER.size:
@@ -144,7 +148,7 @@ class ObjectCache:
         )
         return body if right else None
 
-    def store(self, key: str, body: bytes) -> bool:
+    def store(self, key: str, body: bytes, suffix: str = _SUFFIX) -> bool:
         """Write the object; return whether that worked."""
         if self.path is None:
             return False
@@ -157,7 +161,7 @@ class ObjectCache:
             )
             with os.fdopen(handle, "wb") as file:
                 file.write(header + body)
-            Path(temporary).replace(self._file(key))
+            Path(temporary).replace(self._file(key, suffix))
         except OSError:  # full, read-only or removed meanwhile
             if temporary:
                 with contextlib.suppress(OSError):
@@ -176,19 +180,21 @@ class ObjectCache:
 
     def clear(self) -> None:
         """Remove all objects, and what writers that died have left."""
-        for file in [*self._files(), *self._files(".part")]:
+        for file in [*self._files(), *self._files((".part",))]:
             with contextlib.suppress(OSError):
                 file.unlink()
 
-    def _file(self, key: str) -> Path:
+    def _file(self, key: str, suffix: str) -> Path:
         assert self.path is not None
-        return self.path / (key + _SUFFIX)
+        return self.path / (key + suffix)
 
-    def _files(self, suffix: str = _SUFFIX) -> list[Path]:
+    def _files(
+        self, suffixes: tuple[str, ...] = (_SUFFIX, DEVICE_SUFFIX)
+    ) -> list[Path]:
         if self.path is None:
             return []
         try:
-            return [file for file in self.path.iterdir() if file.name.endswith(suffix)]
+            return [f for f in self.path.iterdir() if f.name.endswith(suffixes)]
         except OSError:
             return []
 

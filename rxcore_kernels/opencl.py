@@ -9,10 +9,11 @@ from typing import Any
 
 import attrs
 import numpy as np
-from attrs import define, field, frozen
+from attrs import define, field
 
 from rxcore_kernels.launch import In, LaunchPlan, OpenCLSource, Out, Scratch
 from rxcore_kernels.lazy import opencl as cl
+from rxcore_kernels.opencl_build import Builder, BuildStatistics, Kernel
 from rxcore_kernels.opencl_facts import Facts
 from rxcore_kernels.opencl_fault import DeviceFault
 from rxcore_kernels.opencl_find import Discovery, FoundDevice, discover
@@ -30,29 +31,6 @@ __all__ = [
 ]
 
 
-@frozen
-class BuildStatistics:
-    """How the kernels of a device were come by, counted since it was opened.
-
-    Args:
-        compiled: from their text.
-        from_disk: from a binary of an earlier process.
-        in_memory: asked for again.
-    """
-
-    compiled: int
-    from_disk: int
-    in_memory: int
-
-
-@frozen(eq=False)
-class Kernel:
-    """A built kernel, held with its arguments' types set."""
-
-    source: OpenCLSource
-    handle: Any
-
-
 @define(eq=False)
 class Device:
     """One OpenCL device."""
@@ -67,8 +45,7 @@ class Device:
     context: Any = field(default=None, repr=False)
     queue: Any = field(default=None, repr=False)
     lock: Any = field(factory=threading.RLock, repr=False)
-    kernels: dict[str, Kernel] = field(factory=dict, repr=False)
-    _compiled: int = field(default=0, repr=False)
+    _builder: Any = field(default=None, repr=False)
 
     @property
     def facts_as_cpu(self) -> Facts:
@@ -77,11 +54,20 @@ class Device:
 
     def open(self) -> None:
         """Make the queue and the pool, once."""
-        if self.queue is None:
-            self.context = cl.Context([self.handle])
-            self.queue = cl.CommandQueue(
-                self.context, properties=cl.command_queue_properties.PROFILING_ENABLE
-            )
+        if self.queue is not None:
+            return
+        with self.lock:
+            if self.queue is None:
+                self.context = cl.Context([self.handle])
+                identity = (
+                    f"{self.platform}\n{self.version}\n{self.handle.name}\n"
+                    f"{self.handle.version}\n{self.driver}"
+                )
+                self._builder = Builder(self.context, self.handle, self.name, identity)
+                self.queue = cl.CommandQueue(
+                    self.context,
+                    properties=cl.command_queue_properties.PROFILING_ENABLE,
+                )
 
     def allocate(self, nbytes: int) -> Any:
         """Return a buffer of at least so many bytes."""
@@ -104,6 +90,7 @@ class Device:
         """Fill a contiguous ndarray from byte `at` of a buffer on; waits for it."""
         if host.nbytes:
             cl.enqueue_copy(self.queue, host, buffer, src_offset=at, is_blocking=True)
+            self._builder.keep()
 
     def copy(
         self, source: Any, source_at: int, target: Any, target_at: int, nbytes: int
@@ -121,22 +108,19 @@ class Device:
 
     def build_statistics(self) -> BuildStatistics:
         """Return how kernels were come by so far."""
-        return BuildStatistics(self._compiled, 0, 0)
+        builder: Builder | None = self._builder
+        return builder.statistics() if builder else BuildStatistics()
 
     def build(self, source: OpenCLSource) -> Kernel:
-        """Return the built kernel of a text, built once."""
+        """Return the kernel of a text, built once.
+
+        Raises:
+            DeviceFault: `limit` where it asks for more than the device has, `build`
+                where it does not compile.
+        """
         self.open()
-        found = self.kernels.get(source.key)
-        if found is None:
-            options = ["-cl-std=CL1.2"]
-            if self.facts.rounded_divide:
-                options.append("-cl-fp32-correctly-rounded-divide-sqrt")
-            program = cl.Program(self.context, source.text).build(options=options)
-            handle = cl.Kernel(program, source.symbol)
-            handle.set_scalar_arg_dtypes(_argument_types(source))
-            found = self.kernels[source.key] = Kernel(source, handle)
-            self._compiled += 1
-        return found
+        made: Kernel = self._builder.build(source, self.facts)
+        return made
 
     def launch(
         self,
@@ -161,24 +145,7 @@ class Device:
         """Wait for everything enqueued."""
         if self.queue is not None:
             self.queue.finish()
-
-
-_SCALARS: dict[str, Any] = {
-    "i32": np.int32,
-    "i64": np.int64,
-    "u32": np.uint32,
-    "u64": np.uint64,
-    "f32": np.float32,
-    "f64": np.float64,
-}
-
-
-def _argument_types(source: OpenCLSource) -> list[Any]:
-    found: list[Any] = []
-    for _ in range(source.memories):
-        found += [None, np.int64]
-    found += [_SCALARS[kind] for kind in source.scalars]
-    return [*found, np.int32]
+            self._builder.keep()
 
 
 _discovery: Discovery | None = None
