@@ -144,6 +144,6 @@ class Launches:
         self.launches.append(made)
 
     def plan(self, *sizes: int) -> LaunchPlan | None:
-        """Return the plan; None where it, or a memory of `sizes` bytes, does not fit."""
+        """Return the plan; None where it or a memory of `sizes` bytes does not fit."""
         fits = all(n <= self.facts.max_alloc for n in (*sizes, *self.scratch))
         return LaunchPlan(tuple(self.launches), tuple(self.scratch)) if fits else None

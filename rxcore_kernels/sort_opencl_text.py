@@ -212,7 +212,7 @@ def _merge(order: Order, size: int) -> str:
 
 
 def _tile_place(size: int) -> str:
-    """Return statements that find the row of item `s` of a tile, and its place there."""
+    """Return statements that find the row of item `s` of a tile, and where in it."""
     return f"""\
     const int unit = (group << ({size.bit_length() - 1} - bits)) + (s >> bits);
     const int inside = s & ((1 << bits) - 1);
