@@ -89,6 +89,8 @@ from rxcore.ops.top_k import top_k
 from rxcore.ops.window import reduce_window
 from rxcore.runtime.array import Array, asarray
 from rxcore.runtime.caches import block_until_ready, clear_caches
+from rxcore.runtime.devices import default_device, devices
+from rxcore.trace.device_put import device_put
 from rxcore.transforms import trees as tree
 from rxcore.transforms.batching import (
     axis_index,
@@ -149,6 +151,9 @@ __all__ = [
     "custom_jvp",
     "custom_vjp",
     "debug",
+    "default_device",
+    "device_put",
+    "devices",
     "digamma",
     "dot",
     "dot_general",

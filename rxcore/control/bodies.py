@@ -17,7 +17,7 @@ from rxcore.ir.operators import Numeric
 from rxcore.ir.primitive import Calls, Expand
 from rxcore.ir.types import Type
 from rxcore.runtime.array import Array
-from rxcore.runtime.program import run_graph
+from rxcore.runtime.placement import run_graph
 from rxcore.trace.bind import Eager
 from rxcore.trace.capture import Captured, capture
 from rxcore.trace.tracer import current

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from rxcore.base import config, dtypes, errors, tree
 from rxcore.base.collector import paused
@@ -19,7 +19,10 @@ from rxcore.ir.primitive import Calls, NoRule, Primitive
 from rxcore.ir.types import Type
 from rxcore.ops.families import Linear
 from rxcore.runtime.array import Array, from_host
-from rxcore.runtime.program import Program, clearers, program_of
+from rxcore.runtime.devices import canonical
+from rxcore.runtime.placement import place, run_at
+from rxcore.runtime.program import Program, clearers
+from rxcore.runtime.variants import Variants, variants_of
 from rxcore.trace.bind import as_numeric
 from rxcore.trace.capture import apply, capture
 from rxcore.trace.tracer import Tracer
@@ -93,13 +96,15 @@ class Entry:
     flattened: Flattened
     name: str
     collective: bool
-    program: Program | None = None
+    variants: Variants = field(init=False)
+
+    @variants.default
+    def _variants(self) -> Variants:
+        return variants_of(self.graph)
 
     def compiled(self) -> Program:
-        """Return the program, compiled on first use."""
-        if self.program is None:
-            self.program = program_of(self.graph)
-        return self.program
+        """Return the program for the CPU, compiled on first use."""
+        return self.variants.cpu
 
 
 @frozen
@@ -145,6 +150,7 @@ def jit(
     static_argnames: str | Sequence[str] = (),
     donate_argnums: int | Sequence[int] = (),
     donate_argnames: str | Sequence[str] = (),
+    device: str | None = None,
 ) -> Any:
     """Compile a pure function once for each combination of argument types.
 
@@ -159,6 +165,8 @@ def jit(
         donate_argnums: positional arguments whose arrays are given away: their
             memory is free for other use, and using them again raises.
         donate_argnames: the same for keyword arguments.
+        device: where every call runs, a name of `rx.devices()`; without it, where the
+            cost model expects the result first. Arguments are moved there.
 
     Returns:
         The compiled function, with `.lower(*args)` and `.inspect(*args)`.
@@ -166,6 +174,7 @@ def jit(
     Raises:
         TraceError: when the function needs a traced value's number, or leaks one.
         TreeError: when an argument's or result's leaf is no array.
+        DeviceError: when there is no such device.
 
     Example:
         >>> import rxcore as rx
@@ -179,6 +188,7 @@ def jit(
             static_argnames=static_argnames,
             donate_argnums=donate_argnums,
             donate_argnames=donate_argnames,
+            device=device,
         )
     if not callable(fun):
         raise errors.UserError(f"jit: expected a function, got {fun!r}")
@@ -190,6 +200,7 @@ def jit(
             _numbers(donate_argnums, None, "donate_argnums"),
             _names(donate_argnames),
         ),
+        None if device is None else canonical(device, "jit"),
     ).wrapper()
 
 
@@ -211,9 +222,12 @@ def _positional(function: Callable[..., Any]) -> tuple[str, ...] | None:
 class _Jitted:
     """The state behind one jitted function."""
 
-    def __init__(self, function: Callable[..., Any], statics: Statics) -> None:
+    def __init__(
+        self, function: Callable[..., Any], statics: Statics, device: str | None
+    ) -> None:
         self.function = function
         self.statics = statics
+        self.device = device
         self.name = getattr(function, "__name__", type(function).__name__)
         self.positional = _positional(function)
         self.entries: dict[Any, Entry] = {}
@@ -352,11 +366,13 @@ class _Jitted:
             operands = [_copied(x) if _is_borrowed(x) else x for x in operands]
             outs = call.bind(*operands, graph=entry.graph, name=self.name)
             return entry.flattened.result(outs)
-        program = entry.compiled()
-        outs = _owned(program, program.run(operands), operands)
+        placed = place(entry.variants, operands, self.device)
+        outs, where = run_at(entry.variants, placed, operands)
+        outs = _owned(entry.variants.aliases, outs, operands)
         if config.current().debug_nans:
             _find_nans(entry.graph, operands, outs)
-        self.remember(args, kwargs, entry, leaves)
+        if where is None and placed.settled:
+            self.remember(args, kwargs, entry, leaves)
         self.donate(args, kwargs)
         return entry.flattened.result(outs)
 
@@ -401,12 +417,12 @@ def _copied(x: Array) -> Array:
 
 
 def _owned(
-    program: Program, outs: list[Array], operands: Sequence[Array]
+    aliases: Sequence[int], outs: list[Array], operands: Sequence[Array]
 ) -> list[Array]:
     """Copy those outputs that are the caller's own ndarrays."""
     return [
-        _copied(o) if k >= 0 and operands[k].is_borrowed else o
-        for o, k in zip(outs, program.aliases, strict=True)
+        _copied(o) if k >= 0 and o.home is None and operands[k].is_borrowed else o
+        for o, k in zip(outs, aliases, strict=True)
     ]
 
 

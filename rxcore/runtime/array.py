@@ -7,14 +7,18 @@ from typing import Any, final
 
 import numpy as np
 
-from rxcore.base import dtypes, errors
+from rxcore.base import config, dtypes, errors
 from rxcore.base.dtypes import DType
 from rxcore.ir.operators import Numeric
 from rxcore.ir.primitive import REGISTRY
 from rxcore.ir.types import Type
+from rxcore.runtime.devices import find
 from rxcore_kernels import memory
 
-__all__ = ["Array", "as_value", "asarray", "from_host"]
+__all__ = ["Array", "as_value", "asarray", "from_host", "on_devices"]
+
+# Not empty once there was an Array on a device: eager ops then ask where operands are.
+on_devices: list[Any] = []
 
 
 @final
@@ -68,6 +72,8 @@ class Array(Numeric):
         made.type = type
         made._home = device
         made._replicas = {device: buffer}
+        if not on_devices:
+            on_devices.append(True)
         return made
 
     @classmethod
@@ -415,7 +421,16 @@ def asarray(x: Any, dtype: Any = None) -> Array:
         wanted = _default_for(host)
     found = dtypes.as_dtype(wanted if wanted is not None else host.dtype)
     host = host.astype(found, order="C", copy=False)
-    return from_host(host, Type(found, host.shape))
+    return _at_default(from_host(host, Type(found, host.shape)))
+
+
+def _at_default(made: Array) -> Array:
+    """Return a new Array on the default device, if there is one that can hold it."""
+    name = config.current().default_device
+    target = None if name is None else find(name, "default_device")
+    if target is None or (made.dtype == dtypes.float64 and not target.facts.fp64):
+        return made
+    return Array.on_device(made.type, target, made.replica(target))
 
 
 def _shown(x: Any) -> str:

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from rxcore.base import dtypes
 from rxcore.compiler.schedule import schedule
-from rxcore.ir.graph import Equation, Graph, Value, subgraphs
+from rxcore.ir.graph import Equation, Graph, subgraphs
 from rxcore.ir.primitive import Accumulating, Native
 from rxcore.ir.types import Type
 from rxcore.loops.nest import Nest
-from rxcore.runtime.assemble import Assembler, Printed, reference_of
+from rxcore.runtime.assemble import Assembler, reference_of
 from rxcore.runtime.device_steps import (
     Call,
     Choice,
@@ -91,10 +92,6 @@ class DeviceAssembler(Assembler):
         return tuple(
             (made, 0, opencl.emit(made)) for made in schedule(nest, self.capabilities)
         )
-
-    def epilogue(self, e: Equation, value: Value, rows: int) -> tuple[Printed, ...]:
-        """Return nothing: kernels do not hand over rows in cache."""
-        return ()
 
     def nest(
         self, printed: Sequence[Any], ins: Sequence[Place], outs: Sequence[Place]

@@ -163,13 +163,15 @@ def plan_blocks(found: Sequence[Memory]) -> tuple[list[int], dict[Memory, int]]:
     users: list[list[Memory]] = []
     share: dict[Memory, int] = {}
     for m in sorted(found, key=lambda m: -m.nbytes):
-        for k, others in enumerate(users):
-            if all(m.death < o.birth or o.death < m.birth for o in others):
-                break
-        else:
-            k = len(sizes)
+        apart = (k for k, others in enumerate(users) if _never_together(m, others))
+        k = next(apart, len(sizes))
+        if k == len(sizes):
             sizes.append(m.nbytes)
             users.append([])
         users[k].append(m)
         share[m] = k
     return sizes, share
+
+
+def _never_together(m: Memory, others: list[Memory]) -> bool:
+    return all(m.death < o.birth or o.death < m.birth for o in others)

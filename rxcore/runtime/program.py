@@ -19,8 +19,7 @@ from rxcore.base import config
 from rxcore.base.collector import paused
 from rxcore.compiler.capabilities import Capabilities
 from rxcore.compiler.pipeline import PASSES, Pass, optimize
-from rxcore.ir.graph import Equation, Graph, Value
-from rxcore.ir.primitive import Primitive
+from rxcore.ir.graph import Graph
 from rxcore.ir.types import Type
 from rxcore.loops.nest import Nest
 from rxcore.runtime.array import Array
@@ -36,13 +35,7 @@ from rxcore.runtime.places import (
 from rxcore_kernels import builder, engine, host, workers
 from rxcore_kernels.source import Source
 
-__all__ = [
-    "Program",
-    "compile_graph",
-    "optimized_of",
-    "run_graph",
-    "run_primitive",
-]
+__all__ = ["Program", "compile_graph", "optimized_of", "program_of"]
 
 
 @frozen(eq=False)
@@ -256,18 +249,3 @@ def program_of(graph: Graph) -> Program:
         with _lock:
             found = _programs.setdefault(key, made)
     return found
-
-
-def run_graph(graph: Graph, args: Sequence[Array]) -> list[Array]:
-    """Run a Graph compiled, on concrete arrays."""
-    return program_of(graph).run(args)
-
-
-def run_primitive(
-    primitive: Primitive, args: Sequence[Any], params: dict[str, Any]
-) -> list[Array]:
-    """Run one op compiled, on concrete arrays: an eager scan, cond, or call."""
-    inputs = tuple(Value(a.type) for a in args)
-    outs = tuple(Value(t) for t in primitive.infer_all([a.type for a in args], params))
-    graph = Graph(inputs, outs, (Equation(primitive, inputs, outs, params),))
-    return run_graph(graph, args)

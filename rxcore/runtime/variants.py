@@ -16,10 +16,11 @@ from attrs import define, field
 from rxcore.base import errors
 from rxcore.ir.graph import Graph
 from rxcore.runtime.array import Array
+from rxcore.runtime.assemble import output_places
 from rxcore.runtime.assemble_device import Unsupported
 from rxcore.runtime.device_program import DeviceDraft, DeviceProgram, bind, draft
 from rxcore.runtime.devices import Target
-from rxcore.runtime.program import Program, clearers, program_of
+from rxcore.runtime.program import Program, clearers, optimized_of, program_of
 from rxcore_kernels.opencl import DeviceFault
 
 __all__ = ["Variants", "run_on", "variants_of"]
@@ -44,6 +45,15 @@ class Variants:
         if self._cpu is None:
             self._cpu = program_of(self.graph)
         return self._cpu
+
+    @property
+    def aliases(self) -> tuple[int, ...]:
+        """For each output the input whose memory it is, or -1."""
+        return self.cpu.aliases if self._cpu is not None else self._aliases()
+
+    def _aliases(self) -> tuple[int, ...]:
+        specs, _ = output_places(optimized_of(self.graph))
+        return tuple(alias for _, alias in specs)
 
     def draft(self, target: Target) -> DeviceDraft:
         """Return the steps for a device; nothing is built.

@@ -66,7 +66,7 @@ def constant(value: Constant) -> str:
     return _integer_literal(int(number), dtype)
 
 
-def _float_literal(number: np.ndarray, dtype: DType) -> str:  # type: ignore[type-arg]
+def _float_literal(number: np.ndarray, dtype: DType) -> str:
     single = dtype == dtypes.float32
     if not math.isfinite(float(number)):
         bits = int(number.view(np.uint32 if single else np.uint64))
@@ -355,15 +355,16 @@ _DOUBLE = {
 }
 
 # What a text may call: names, and the functions that define them.
-FUNCTIONS: tuple[tuple[tuple[str, ...], str], ...] = tuple(
-    (tuple(name + width["s"] for name in names), text.format(**width))
-    for names, text in (
-        (("muladd",), _MULADD),
-        (("round", "floor", "ceil", "trunc"), _ROUND),
-        (("remainder",), _REMAINDER),
-    )
-    for width in (_SINGLE, _DOUBLE)
-) + (
+FUNCTIONS: tuple[tuple[tuple[str, ...], str], ...] = (
+    *(
+        (tuple(name + width["s"] for name in names), text.format(**width))
+        for names, text in (
+            (("muladd",), _MULADD),
+            (("round", "floor", "ceil", "trunc"), _ROUND),
+            (("remainder",), _REMAINDER),
+        )
+        for width in (_SINGLE, _DOUBLE)
+    ),
     (("widen_bf16", "narrow_bf16"), _HALVES),
     (("widen_f16", "narrow_f16"), _FLOAT16),
     (("round_to_odd",), _TO_ODD),

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rxcore.base import errors
+from rxcore.base import config, errors
 from rxcore.ir.operators import Numeric
 from rxcore.ir.primitive import NoRule, Primitive, install_binder
-from rxcore.runtime.array import Array, as_value, from_host
-from rxcore.runtime.program import run_primitive
+from rxcore.runtime.array import Array, as_value, from_host, on_devices
+from rxcore.runtime.placement import run_primitive
+from rxcore.trace.placing import mark, placed_eagerly
 from rxcore.trace.tracer import Trace, Tracer, current, escaped, install_bottom
 
 
@@ -27,18 +28,33 @@ class Eager(Trace):
                 raise escaped(a)
         types = [a.type for a in args]
         outs = primitive.infer_all(types, params)
+        if on_devices or config.unusual:
+            placed = placed_eagerly(primitive, args, params)
+            if placed is not None:
+                return placed
         if isinstance(primitive.reference, NoRule):
             return run_primitive(primitive, args, params)
         result = primitive.reference(*[a.host for a in args], **params)
         results = result if primitive.multiple else (result,)
-        return [from_host(r, t) for r, t in zip(results, outs, strict=True)]
+        made = [from_host(r, t) for r, t in zip(results, outs, strict=True)]
+        if on_devices:
+            mark(made, args)
+        return made
 
 
 def bind(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
     """Apply a primitive in the current trace."""
-    given = [a if isinstance(a, Numeric) else as_value(a) for a in args]
+    given = [a if isinstance(a, Numeric) else _made(a) for a in args]
     outs = current().process(primitive, given, params)
     return tuple(outs) if primitive.multiple else outs[0]
+
+
+def _made(x: Any) -> Array:
+    """Return an Array of something that is none, which goes where it is needed."""
+    made = as_value(x)
+    if on_devices:
+        mark([made], ())
+    return made
 
 
 def as_numeric(x: Any, call: str = "") -> Any:
@@ -50,7 +66,7 @@ def as_numeric(x: Any, call: str = "") -> Any:
     if isinstance(x, Numeric):
         return x
     try:
-        return as_value(x)
+        return _made(x)
     except (TypeError, ValueError) as error:
         if isinstance(error, errors.UserError) and (
             hasattr(x, "dtype")

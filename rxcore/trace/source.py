@@ -21,6 +21,14 @@ def _is_inside(code: CodeType) -> bool:
     return found
 
 
+def call_site() -> tuple[int, int] | None:
+    """Tell one call in the user's code from others, as long as it runs."""
+    frame = sys._getframe(1)
+    while frame is not None and _is_inside(frame.f_code):
+        frame = frame.f_back  # type: ignore[assignment]
+    return None if frame is None else (id(frame), frame.f_lasti)
+
+
 def here() -> Source | None:
     """Return the innermost frame that is not rxcore's own: cheap, resolved late."""
     frame = sys._getframe(1)

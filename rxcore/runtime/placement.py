@@ -1,0 +1,108 @@
+"""Placement: where a call runs, for the whole program at once: step 7."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import frozen
+
+from rxcore.base import config
+from rxcore.ir.graph import Equation, Graph, Value
+from rxcore.ir.primitive import Primitive
+from rxcore.ir.types import Type
+from rxcore.runtime.array import Array
+from rxcore.runtime.devices import Target, find
+from rxcore.runtime.variants import Variants, run_on, variants_of
+
+__all__ = ["Placed", "graph_of", "place", "run_at", "run_graph", "run_primitive"]
+
+
+@frozen
+class Placed:
+    """Where a call runs.
+
+    Args:
+        target: a device; None is the CPU.
+        chosen: whether rxcore chose it, and not the user.
+        settled: whether equal calls will be placed alike, so that they need not ask.
+    """
+
+    target: Target | None
+    chosen: bool = True
+    settled: bool = True
+
+
+_CPU = Placed(None)
+
+
+def place(_variants: Variants, args: Sequence[Array], device: str | None) -> Placed:
+    """Decide where a call runs.
+
+    What the user asked for comes first: the function's device, the default device,
+    then the device of arguments that the user put on an OpenCL CPU device.
+    """
+    name = device if device is not None else config.current().default_device
+    if name is not None:
+        return Placed(find(name, "jit"), chosen=False)
+    homes = {a.home for a in args if a.home is not None}
+    for home in homes:
+        if home.is_cpu and not config.current().allow_opencl_cpu:
+            return Placed(home, chosen=False)
+    return _CPU
+
+
+def run_at(
+    variants: Variants, placed: Placed, args: Sequence[Array]
+) -> tuple[list[Array], Target | None]:
+    """Run a call where it was placed; return the results and where they are."""
+    if placed.target is None:
+        outs = variants.run_cpu(args)
+        where: Target | None = None
+    else:
+        outs, where = run_on(variants, placed.target, args)
+    if any(a.home is not None for a in args) or where is not None:
+        _loosen(outs, placed, where)
+    return outs, where
+
+
+def _loosen(outs: Sequence[Array], placed: Placed, where: Any) -> None:
+    """Let results move in eager ops where the user did not say where they are."""
+    if placed.chosen or where is not placed.target:
+        for a in outs:
+            a._free = True
+
+
+def run_graph(graph: Graph, args: Sequence[Array]) -> list[Array]:
+    """Run a Graph eagerly, on concrete arrays: where its first operand on a device is.
+
+    What such a call makes is as free to move as its operands were.
+    """
+    target = next((a.home for a in args if a.home is not None), None)
+    name = config.current().default_device
+    if target is None and name is not None:
+        target = find(name)
+    variants = variants_of(graph)
+    if target is None:
+        return variants.run_cpu(args)
+    made, _ = run_on(variants, target, args)
+    if all(hasattr(a, "_free") for a in args if a.home is not None) and name is None:
+        for a in made:
+            a._free = True
+    return made
+
+
+def run_primitive(
+    primitive: Primitive, args: Sequence[Array], params: dict[str, Any]
+) -> list[Array]:
+    """Run one op compiled, on concrete arrays: an eager scan, cond, or call."""
+    return run_graph(graph_of(primitive, [a.type for a in args], params), args)
+
+
+def graph_of(
+    primitive: Primitive, types: Sequence[Type], params: dict[str, Any]
+) -> Graph:
+    """Return the Graph of one op."""
+    inputs = tuple(map(Value, types))
+    outs = tuple(map(Value, primitive.infer_all(types, params)))
+    return Graph(inputs, outs, (Equation(primitive, inputs, outs, params),))
