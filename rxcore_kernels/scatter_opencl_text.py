@@ -129,11 +129,11 @@ class Join:
     def locate(self) -> str:
         """Return statements that set `offset`: where element `w` lies in the result."""
         lines = ["int rest = w, offset = 0;"]
-        for k in reversed(range(1, self.window)):
-            lines.append(
-                f"{{ const int q = rest / run{k};"
-                f" offset += (rest - q * run{k}) * step{k}; rest = q; }}"
-            )
+        lines += [
+            f"{{ const int q = rest / run{k};"
+            f" offset += (rest - q * run{k}) * step{k}; rest = q; }}"
+            for k in reversed(range(1, self.window))
+        ]
         if self.window:
             lines.append("offset += rest * step0;")
         if not self.front:
