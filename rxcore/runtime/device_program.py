@@ -12,6 +12,7 @@ from rxcore.base.collector import paused
 from rxcore.ir.graph import Graph, subgraphs
 from rxcore.ir.types import Type
 from rxcore.loops.nest import Nest
+from rxcore.runtime import verdicts
 from rxcore.runtime.assemble import output_places
 from rxcore.runtime.assemble_device import (
     DeviceAssembler,
@@ -110,14 +111,22 @@ def walk_steps(steps: Sequence[Step], times: int = 1) -> list[tuple[Any, int]]:
 
 
 @paused()
-def draft(graph: Graph, facts: Facts) -> DeviceDraft:
+def draft(graph: Graph, facts: Facts, device: Device | None = None) -> DeviceDraft:
     """Lower, schedule and emit a Graph for a device.
 
+    Args:
+        graph: what to compute.
+        facts: what the device can do.
+        device: the device, where there is one, to know what it gets wrong.
+
     Raises:
-        Unsupported: the device lacks a dtype or cannot hold a value.
+        Unsupported: the device lacks a dtype, cannot hold a value, or was found to
+            compute an op wrongly.
     """
     optimized = optimized_of(graph)
     lack = lacking(_all_types(optimized), facts)
+    if not lack and device is not None:
+        lack = verdicts.refused(device, verdicts.families_of(graph, optimized))
     if lack:
         raise Unsupported(lack)
     check_fits(optimized, facts)

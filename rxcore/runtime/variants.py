@@ -64,7 +64,7 @@ class Variants:
         found = self._drafts.get(target)
         if found is None:
             try:
-                found = draft(self.graph, target.facts)
+                found = draft(self.graph, target.facts, target.device)
             except Unsupported as reason:
                 found = reason
             found = self._drafts.setdefault(target, found)
