@@ -63,7 +63,7 @@ class BuildStatistics:
     in_memory: int = 0
 
 
-@frozen(eq=False)
+@define(eq=False)
 class Kernel:
     """A built kernel, held with its arguments' types set.
 
@@ -71,10 +71,12 @@ class Kernel:
         source: what it was built from.
         handle: PyOpenCL's kernel. Its arguments are shared state: they are set and
             used under the device's lock.
+        launched: whether it was launched before: a first launch may compile.
     """
 
     source: OpenCLSource
     handle: Any
+    launched: bool = False
 
 
 @define(eq=False)
