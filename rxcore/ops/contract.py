@@ -11,13 +11,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from attrs import evolve, frozen
 
 from rxcore.base import dtypes, errors
 from rxcore.base.dtypes import DType
+from rxcore.base.lazy import LazyModule
 from rxcore.compiler.address import strides_of
 from rxcore.ir.graph import Equation, Operand
 from rxcore.ir.primitive import REGISTRY, Expand, Native, Primitive
@@ -26,10 +27,17 @@ from rxcore.ops import shape as maps
 from rxcore.ops.families import Linear
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.trace.capture import capture
+from rxcore_kernels.launch import LaunchPlan
 from rxcore_kernels.matmul import plan_matmul
-from rxcore_kernels.plan import In, Out, Plan, Word
+from rxcore_kernels.opencl_facts import Facts
+from rxcore_kernels.plan import In, Out, Plan, Scratch, Word
 
 __all__: list[str] = []
+
+# Loaded when something first runs on a device.
+matmul_opencl = LazyModule("rxcore_kernels.matmul_opencl")
+
+W = TypeVar("W", bound=Word | Scratch)
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -366,7 +374,27 @@ def _plan(x: Type, y: Type, **labels: str) -> Any:
     return evolve(plan, steps=steps, by_rows=False)
 
 
-def _moved(word: Word, start: tuple[int, int, int], bytes_each: int) -> Word:
+def _launches(facts: Facts, x: Type, y: Type, **labels: str) -> LaunchPlan | None:
+    found = _matrices(x, y, **labels)
+    if found is None or x.dtype not in (dtypes.float32, dtypes.float64):
+        return None
+    if not math.prod(found.sizes[:3]) or not found.starts:
+        return LaunchPlan(())
+    plan: LaunchPlan | None = matmul_opencl.plan_opencl(
+        facts, x.dtype.name, *found.sizes, found.a, found.b, found.c
+    )
+    if plan is None or found.in_order:
+        return plan
+    bytes_each = x.dtype.itemsize
+    launches = [
+        evolve(one, memories=tuple(_moved(w, start, bytes_each) for w in one.memories))
+        for start in found.starts
+        for one in plan.launches
+    ]
+    return evolve(plan, launches=tuple(launches))
+
+
+def _moved(word: W, start: tuple[int, int, int], bytes_each: int) -> W:
     """Move an address in an operand or the result to where a product begins."""
     if isinstance(word, In | Out):
         which = 2 if isinstance(word, Out) else word.index
@@ -419,7 +447,7 @@ _product: Primitive = Primitive(
     name="product",
     family="contraction",
     infer=_infer,
-    lower=Native(_plan, _rows),
+    lower=Native(_plan, _rows, _launches),
     reference=_reference,
     jvp=_jvp_of(lambda: _product),
     transpose=_transpose,

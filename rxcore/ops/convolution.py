@@ -11,6 +11,7 @@ taps...) and results y (batch, outputs, space...), the form is
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ import numpy as np
 
 from rxcore.base import dtypes, errors
 from rxcore.base.dtypes import DType
+from rxcore.base.lazy import LazyModule
 from rxcore.ir.primitive import REGISTRY, Expand, Native, Primitive
 from rxcore.ir.types import Type
 from rxcore.ops import shape as maps
@@ -33,8 +35,12 @@ from rxcore_kernels.convolution import (
     plan_convolution_dw,
     plan_convolution_dx,
 )
+from rxcore_kernels.opencl_facts import Facts
 
 __all__: list[str] = []
+
+# Loaded when something first runs on a device.
+convolution_opencl = LazyModule("rxcore_kernels.convolution_opencl")
 
 Pairs = tuple[tuple[int, int], ...]
 Shape = tuple[int, ...]
@@ -305,6 +311,23 @@ def _plan_w(x: Type, y: Type, *, taps: Shape, **window: Any) -> Any:
     return _plan(plan_convolution_dw, x.dtype, x.shape, w.shape, window)
 
 
+def _launches_y(facts: Facts, x: Type, w: Type, **window: Any) -> Any:
+    plan = functools.partial(convolution_opencl.plan_opencl, facts)
+    return _plan(plan, x.dtype, x.shape, w.shape, window)
+
+
+def _launches_x(facts: Facts, y: Type, w: Type, *, space: Shape, **window: Any) -> Any:
+    x = _infer_x(y, w, space=space, **window)
+    plan = functools.partial(convolution_opencl.plan_opencl_dx, facts)
+    return _plan(plan, y.dtype, x.shape, w.shape, window)
+
+
+def _launches_w(facts: Facts, x: Type, y: Type, *, taps: Shape, **window: Any) -> Any:
+    w = _infer_w(x, y, taps=taps, **window)
+    plan = functools.partial(convolution_opencl.plan_opencl_dw, facts)
+    return _plan(plan, x.dtype, x.shape, w.shape, window)
+
+
 def _plan(
     plan: Callable[..., Any], dtype: DType, x: Shape, w: Shape, window: dict[str, Any]
 ) -> Any:
@@ -463,6 +486,7 @@ def _define(
     role: str,
     infer: Callable[..., Type],
     plan: Callable[..., Any],
+    launches: Callable[..., Any],
     reference: Callable[..., Any],
     document: str,
 ) -> None:
@@ -470,7 +494,7 @@ def _define(
     floats = (dtypes.float32, dtypes.float64)
     for suffix, lower, types in (
         ("", Expand(_expand(role)), dtypes.NUMBERS),
-        ("_kernel", Native(plan), floats),
+        ("_kernel", Native(plan, launches=launches), floats),
     ):
         Primitive(
             name=_NAMES[role] + suffix,
@@ -486,8 +510,27 @@ def _define(
         )
 
 
-_define("y", _infer_y, _plan_y, _reference_y, "Convolve images with weights.")
-_define("x", _infer_x, _plan_x, _reference_x, "Apply the transpose of a convolution.")
 _define(
-    "w", _infer_w, _plan_w, _reference_w, "Correlate images with convolution results."
+    "y",
+    _infer_y,
+    _plan_y,
+    _launches_y,
+    _reference_y,
+    "Convolve images with weights.",
+)
+_define(
+    "x",
+    _infer_x,
+    _plan_x,
+    _launches_x,
+    _reference_x,
+    "Apply the transpose of a convolution.",
+)
+_define(
+    "w",
+    _infer_w,
+    _plan_w,
+    _launches_w,
+    _reference_w,
+    "Correlate images with convolution results.",
 )

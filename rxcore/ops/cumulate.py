@@ -16,6 +16,7 @@ from attrs import frozen
 
 from rxcore.base import dtypes, errors
 from rxcore.base.dtypes import DType
+from rxcore.base.lazy import LazyModule
 from rxcore.compiler.address import strides_of
 from rxcore.compiler.writer import Writer
 from rxcore.ir.primitive import REGISTRY, Accumulating, NoRule, Primitive
@@ -32,6 +33,8 @@ from rxcore.ops.reduce import linear_jvp
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.trace.bind import as_numeric
 from rxcore_kernels.cumsum import plan_cumulative
+from rxcore_kernels.launch import LaunchPlan
+from rxcore_kernels.opencl_facts import Facts
 from rxcore_kernels.plan import Plan
 
 __all__ = [
@@ -42,6 +45,9 @@ __all__ = [
     "cumsum",
     "linear_recurrence",
 ]
+
+# Loaded when something first runs on a device.
+cumulative_opencl = LazyModule("rxcore_kernels.cumulative_opencl")
 
 Step = Callable[..., Term]
 
@@ -198,6 +204,24 @@ def _kernel(combine: str, x: Type, axis: int, reverse: bool) -> Plan | None:
     )
 
 
+# With so many lanes a device is busy without parting the axis.
+_LANES = 1 << 13
+
+
+def _launches(
+    combine: str, facts: Facts, x: Type, axis: int, reverse: bool
+) -> LaunchPlan | None:
+    """Return a device's launches, where the axis is long and lanes are few."""
+    n = x.shape[axis]
+    outer, inner = sizes.prod(x.shape[:axis]), sizes.prod(x.shape[axis + 1 :])
+    if not combine or n < _LANES // max(outer * inner, 1) or not x.size:
+        return None
+    made: LaunchPlan | None = cumulative_opencl.launch_cumulative(
+        facts, combine, x.dtype.name, outer, n, inner=inner, reverse=reverse
+    )
+    return made
+
+
 def _cumulative(
     name: str,
     *,
@@ -222,11 +246,22 @@ def _cumulative(
             name, ins, axis, reverse, initial, lambda first, c, x: step(c, x), keys
         )
 
+    def launches(
+        facts: Facts, ins: Any, outs: Any, *, axis: int, reverse: bool
+    ) -> Nest | LaunchPlan:
+        del outs
+        plan = _launches(combine, facts, ins[0], axis, reverse)
+        if plan is not None:
+            return plan
+        return recurrence(
+            name, ins, axis, reverse, initial, lambda first, c, x: step(c, x), keys
+        )
+
     return Primitive(
         name=name,
         family="cumulative",
         infer=_infer,
-        lower=Accumulating(lower),
+        lower=Accumulating(lower, launches=launches),
         reference=reference,
         jvp=jvp,
         transpose=transpose or NoRule(f"{name} is not linear"),

@@ -15,6 +15,7 @@ import numpy as np
 
 from rxcore.base import dtypes, errors
 from rxcore.base.dtypes import DType
+from rxcore.base.lazy import LazyModule
 from rxcore.ir.primitive import REGISTRY, Accumulating, Expand, Primitive
 from rxcore.ir.types import Type
 from rxcore.loops.nest import Constant, Index, Loop, Nest, Store
@@ -36,8 +37,12 @@ from rxcore.ops.samples import Case, Samples, draw
 from rxcore.ops.scatter_nest import Body, joining_nest
 from rxcore.trace.bind import as_numeric
 from rxcore.trace.capture import capture
+from rxcore_kernels.opencl_facts import Facts
 
 __all__ = ["scatter"]
+
+# Loaded when something first runs on a device.
+scatter_opencl = LazyModule("rxcore_kernels.scatter_opencl")
 
 COMBINES = ("set", "add", "mul", "min", "max")
 MODES = ("drop", "clip")
@@ -302,6 +307,35 @@ def _nest(
     return joining_nest(body, start, types, outs[0], 1, axes, place, combine, mode)
 
 
+def _launches(
+    facts: Facts, types: Sequence[Type], outs: Sequence[Type], **params: Any
+) -> Any:
+    indices = types[2:]
+    return scatter_opencl.launch_scatter(
+        facts,
+        outs[0].dtype.name,
+        outs[0].shape,
+        [t.dtype.name for t in indices],
+        indices[0].shape,
+        **params,
+    )
+
+
+def _spread_launches(
+    facts: Facts,
+    types: Sequence[Type],
+    outs: Sequence[Type],
+    *,
+    shape: tuple[int, ...],
+    **params: Any,
+) -> Any:
+    indices = types[1:]
+    names = [t.dtype.name for t in indices]
+    return scatter_opencl.launch_spread(
+        facts, outs[0].dtype.name, shape, names, indices[0].shape, **params
+    )
+
+
 def _spread_nest(
     types: Sequence[Type],
     outs: Sequence[Type],
@@ -366,7 +400,7 @@ _scatter, _scatter_loops = (
     )
     for name, lower, types in (
         ("scatter", Expand(_expand), dtypes.ALL),
-        ("scatter_loops", Accumulating(_nest, updates=True), _WIDE),
+        ("scatter_loops", Accumulating(_nest, updates=True, launches=_launches), _WIDE),
     )
 )
 
@@ -461,7 +495,7 @@ _spread, _spread_loops = (
     )
     for name, lower, types in (
         ("spread", Expand(_spread_expand), dtypes.ALL),
-        ("spread_loops", Accumulating(_spread_nest), _WIDE),
+        ("spread_loops", Accumulating(_spread_nest, launches=_spread_launches), _WIDE),
     )
 )
 

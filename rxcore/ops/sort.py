@@ -9,6 +9,7 @@ import numpy as np
 
 from rxcore.base import dtypes, errors
 from rxcore.base.dtypes import DType
+from rxcore.base.lazy import LazyModule
 from rxcore.ir.graph import Graph
 from rxcore.ir.primitive import Expand, Native, NoRule, Opaque, Primitive
 from rxcore.ir.types import Type
@@ -18,10 +19,14 @@ from rxcore.ops.iota import broadcasted_iota
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.trace.bind import as_numeric
 from rxcore.trace.capture import capture
+from rxcore_kernels.opencl_facts import Facts
 from rxcore_kernels.plan import Plan
 from rxcore_kernels.sort import plan_argsort, plan_sort
 
 __all__ = ["argsort", "sort"]
+
+# Loaded when something first runs on a device.
+sort_opencl = LazyModule("rxcore_kernels.sort_opencl")
 
 
 def _infer(*types: Type, axis: int, keys: int) -> tuple[Type, ...]:
@@ -95,6 +100,15 @@ def _order_plan(x: Type) -> Plan:
     return plan_argsort(x.dtype.name, *_rows(x), with_values=True)
 
 
+def _values_launches(facts: Facts, x: Type) -> Any:
+    return sort_opencl.launch_sort(facts, x.dtype.name, *_rows(x))
+
+
+def _order_launches(facts: Facts, x: Type) -> Any:
+    name = x.dtype.name
+    return sort_opencl.launch_argsort(facts, name, *_rows(x), with_values=True)
+
+
 _INSIDE = NoRule("it exists only inside the compiler; `sort` has the rule")
 
 
@@ -119,7 +133,7 @@ def _part(
 _sort_values = _part(
     "sort_values",
     lambda x: (x.strong(),),
-    Native(_values_plan),
+    Native(_values_plan, launches=_values_launches),
     lambda x: _reference(x, axis=x.ndim - 1, keys=1),
     "Sort the rows of one array.",
 )
@@ -133,7 +147,7 @@ def _order_reference(x: Any) -> tuple[Any, Any]:
 _sort_order = _part(
     "sort_order",
     lambda x: (x.strong(), Type(dtypes.int32, x.shape)),
-    Native(_order_plan),
+    Native(_order_plan, launches=_order_launches),
     _order_reference,
     "Sort the rows of one array; give the order too.",
 )

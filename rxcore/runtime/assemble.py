@@ -234,7 +234,7 @@ class Assembler:
                 self.host(e, ins, outs, "no kernel for these types and sizes")
             else:
                 self.plan(plan, ins, outs)
-                if plan.by_rows:
+                if isinstance(plan, Plan) and plan.by_rows:
                     return self.follow(e, plan, env, targets, later)
         elif isinstance(form, Accumulating) and is_compiled(e):
             made = self.accumulating(e, form)

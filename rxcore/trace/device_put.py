@@ -54,8 +54,8 @@ def moved(x: Any, target: Target | None) -> Any:
     if lack:
         raise errors.DeviceDTypeError(
             f"device_put: {target.name!r} ({target.device.name}) cannot hold an array"
-            f" of type {x.type}: {lack}; convert it with .astype(rnp.float32), or keep it"
-            " on 'cpu'"
+            f" of type {x.type}: {lack}; convert it with .astype(rnp.float32), or"
+            " keep it on 'cpu'"
         )
     try:
         buffer = x.replica(target)
