@@ -57,10 +57,7 @@ Memory = In | Out | Scratch
 
 @frozen
 class Product:
-    """One batched product, strides in elements.
-
-    `c` has strides for the matrix, the row and, last, the part of k.
-    """
+    """One batched product, strides in elements."""
 
     dtype: str
     batch: int

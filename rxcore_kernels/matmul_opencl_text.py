@@ -371,9 +371,9 @@ def direct_source(dtype: str) -> OpenCLSource:
     return OpenCLSource(text, symbol, 3, kinds, (GROUP, 1, 1), 0, dtype == "float64")
 
 
-def tree(name: str, items: str = str(GROUP)) -> str:
-    """Add `name[0 .. items]` in local memory, by halves; every work-item comes here."""
-    return f"""  for (int by = {items} / 2; by > 0; by /= 2) {{
+def tree(name: str) -> str:
+    """Add a group's elements in local memory by halves; every work-item comes here."""
+    return f"""  for (int by = {GROUP} / 2; by > 0; by /= 2) {{
     barrier(CLK_LOCAL_MEM_FENCE);
     if (item < by) {name}[item] += {name}[item + by];
   }}"""
