@@ -76,11 +76,19 @@ def _checked(changes: dict[str, Any]) -> dict[str, Any]:
 # Not empty while some setting is not as it was at the start: warm calls then take
 # the path that looks at settings.
 unusual: list[Any] = []
+# Who else wants them to take it: the recorders of `rxcore.base.timeline`.
+watching: list[Any] = []
 _first = _base[0]
 
 
+def mark_unusual() -> None:
+    """Say whether warm calls take the path that looks at settings and recorders."""
+    usual = _base[0] == _first and not _nested and not watching
+    unusual[:] = [] if usual else [True]
+
+
 def _apply(settings: Settings) -> None:
-    unusual[:] = [] if _base[0] == _first and not _nested else [True]
+    mark_unusual()
     scoped = _scoped.get() is not None
     dtypes.set_defaults(settings.default_float, settings.default_int, scoped)
     for observer in observers:

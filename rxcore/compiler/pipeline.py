@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rxcore.base import config
+from rxcore.base import config, timeline
 from rxcore.compiler.graph_passes.cse import cse
 from rxcore.compiler.graph_passes.dce import dce
 from rxcore.compiler.graph_passes.fuse import fuse
@@ -41,7 +41,9 @@ def optimize(graph: Graph, passes: tuple[Pass, ...] = PASSES) -> Graph:
     for each in passes:
         if graph is cleaned and each in CLEAN:
             continue
-        graph = each(graph)
+        with timeline.span("pass", each.__name__, before=len(graph.equations)) as told:
+            graph = each(graph)
+            told.note(after=len(graph.equations))
         if each is CLEAN[-1]:
             cleaned = graph
         if config.current().verify:

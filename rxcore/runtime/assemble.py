@@ -39,6 +39,7 @@ from rxcore.runtime.places import (
     OutputSlot,
     Place,
     Stepped,
+    flipped,
     memories,
     shifted,
 )
@@ -59,7 +60,11 @@ _printed: dict[Any, tuple[Printed, ...]] = {}
 
 @define(eq=False)
 class Row:
-    """A table's row before addresses are known: words are given one by one."""
+    """A table's row before addresses are known: words are given one by one.
+
+    What it does is told by the `equation` that it stems from, by the `nest` that it
+    runs, and by the `reason` for which it calls a reference.
+    """
 
     kernel: Source | int
     words: int
@@ -67,6 +72,9 @@ class Row:
     hi: int = 1
     chunk: int = 0
     chained: int = 0
+    equation: Equation | None = None
+    nest: Nest | None = None
+    reason: str = ""
 
 
 @define(eq=False)
@@ -105,6 +113,8 @@ class Assembler:
         self.count = 0
         self.pending: dict[int, list[Memory]] = {}
         self.table = 0
+        # The equation whose steps are being written.
+        self.subject: Equation | None = None
 
     # Memory and words ----------------------------------------------------------
 
@@ -150,14 +160,16 @@ class Assembler:
         lo: int = 0,
         hi: int = 1,
         chunk: int = 0,
-    ) -> None:
+    ) -> Row:
         """Append a step to the current table."""
         for w in words:
             if isinstance(w, Fixed | Stepped | Flipped):
                 self.touch(w)
-        row = Row(kernel, self.words_of(words), lo, hi, chunk)
+        begin = self.words_of(words)
+        row = Row(kernel, begin, lo, hi, chunk, equation=self.subject)
         self.made.tables[self.table].append(row)
         self.clock += 1
+        return row
 
     def copy(self, target: Place, source: Place, nbytes: int) -> None:
         """Append a copy of bytes."""
@@ -184,7 +196,9 @@ class Assembler:
         done: set[int] = set()
         for k, e in enumerate(graph.equations):
             if id(e) not in done:
+                outer, self.subject = self.subject, e
                 follower = self.equation(e, env, targets, graph.equations[k + 1 :])
+                self.subject = outer
                 done.add(id(follower))
         outs: list[Place] = []
         for o, want in zip(graph.outputs, wanted, strict=True):
@@ -285,6 +299,7 @@ class Assembler:
             ins = [self.read(o, env) for o in f.inputs]
             outs = [targets.get(v) or self.memory(v.type.nbytes) for v in f.outputs]
             env.update(zip(f.outputs, outs, strict=True))
+            self.subject = f
             self.nest(printed, ins, outs)
             self.made.launches -= 1
             return f
@@ -310,7 +325,7 @@ class Assembler:
                 for w in emission.words
             ]
             self.made.launches += 1
-            self.row(emission.source, words, 0, extent, nest.chunk)
+            self.row(emission.source, words, 0, extent, nest.chunk).nest = nest
 
     def print(self, nest: Nest) -> tuple[Printed, ...]:
         """Schedule a Nest for the CPU and print it: steps 4 and 5."""
@@ -391,7 +406,7 @@ class Assembler:
             views = [view(words[k], t) for k, t in enumerate(types)]
             compute(views[:count], views[count:])
 
-        self.row(self.callback(call), [*ins, *outs])
+        self.row(self.callback(call), [*ins, *outs]).reason = reason
 
     # Control -------------------------------------------------------------------
 
@@ -565,16 +580,6 @@ def output_places(graph: Graph) -> tuple[list[tuple[int, int]], list[Place | Non
         specs.append((o.type.nbytes, found))
         places.append(None if found >= 0 else Fixed(OutputSlot(k)))
     return specs, places
-
-
-def flipped(
-    loop: int, front: Sequence[Fixed], back: Sequence[Fixed]
-) -> tuple[list[Place], list[Place]]:
-    """Return where carries are read and written; one buffer needs no turns."""
-    pairs = list(zip(front, back, strict=True))
-    read: list[Place] = [a if a is b else Flipped(loop, a, b) for a, b in pairs]
-    write: list[Place] = [a if a is b else Flipped(loop, b, a) for a, b in pairs]
-    return read, write
 
 
 def reference_of(e: Equation) -> Callable[[Sequence[Any], Sequence[Any]], None]:

@@ -109,6 +109,16 @@ def shifted(place: Place, nbytes: int) -> Place:
             )
 
 
+def flipped(
+    loop: int, front: Sequence[Fixed], back: Sequence[Fixed]
+) -> tuple[list[Place], list[Place]]:
+    """Return where carries are read and written; one buffer needs no turns."""
+    pairs = list(zip(front, back, strict=True))
+    read: list[Place] = [a if a is b else Flipped(loop, a, b) for a, b in pairs]
+    write: list[Place] = [a if a is b else Flipped(loop, b, a) for a, b in pairs]
+    return read, write
+
+
 def bases(place: Place) -> list[Base]:
     """Return everything that a place may refer to."""
     match place:

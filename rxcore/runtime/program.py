@@ -15,7 +15,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from rxcore.base import config
+from rxcore.base import config, timeline
 from rxcore.base.collector import paused
 from rxcore.compiler.capabilities import Capabilities
 from rxcore.compiler.pipeline import PASSES, Pass, optimize
@@ -98,21 +98,17 @@ def compile_graph(graph: Graph, passes: tuple[Pass, ...] = PASSES) -> Program:
     _say(log, "graph", graph)
     optimized = optimize(graph, passes) if passes is not PASSES else optimized_of(graph)
     _say(log, "graph", optimized)
-    assembler = Assembler(capabilities())
-    ins = [Fixed(InputSlot(k)) for k in range(len(graph.inputs))]
-    outputs, places = output_places(optimized)
-    specs = [engine.OutputSpec(*o) for o in outputs]
-    assembler.graph(optimized, ins, places)
-    made = assembler.made
+    with timeline.span("lower", "lower, schedule, emit") as told:
+        made, specs = assembled(optimized)
+        told.note(nests=len(made.nests), launches=made.launches)
     _say(log, "nests", *made.nests)
-    sources = _sources(made)
+    sources = sources_of(made)
     _say(log, "source", *(s.text for s in sources))
     before = builder.build_statistics().compiled
-    kernels = builder.build(sources)
+    kernels = _built(sources)
     compiled = builder.build_statistics().compiled - before
-    addresses = {s: k.address for s, k in zip(sources, kernels, strict=True)}
     arena = plan_arena(made.memories)
-    native = _bind(made, addresses, len(ins), specs, arena)
+    native = bind(made, kernels, len(graph.inputs), specs, arena)
     seconds = time.perf_counter() - begin
     _say(log, "cache", f"{len(kernels)} kernels, {compiled} compiled, {seconds:.3f} s")
     return Program(
@@ -131,6 +127,30 @@ def compile_graph(graph: Graph, passes: tuple[Pass, ...] = PASSES) -> Program:
         aliases=tuple(s.alias for s in specs),
         native=native,
     )
+
+
+def assembled(optimized: Graph) -> tuple[Assembly, list[engine.OutputSpec]]:
+    """Return the tables of an optimized Graph, and its outputs."""
+    assembler = Assembler(capabilities())
+    ins = [Fixed(InputSlot(k)) for k in range(len(optimized.inputs))]
+    outputs, places = output_places(optimized)
+    assembler.graph(optimized, ins, places)
+    return assembler.made, [engine.OutputSpec(*o) for o in outputs]
+
+
+def _built(sources: Sequence[Source]) -> list[builder.Kernel]:
+    """Build kernels; one by one while it is recorded how they are come by."""
+    if not timeline.active:
+        return builder.build(sources)
+
+    def counts() -> tuple[int, int]:
+        found = builder.build_statistics()
+        return found.compiled, found.disk_hits
+
+    return [
+        timeline.come_by(s.symbol, lambda s=s: builder.build([s])[0], counts)  # type: ignore[misc]
+        for s in sources
+    ]
 
 
 # What was optimized last: the variants of a program for several targets share it.
@@ -155,7 +175,8 @@ def _say(log: frozenset[str], what: str, *values: Any) -> None:
             print(v, file=sys.stderr)
 
 
-def _sources(made: Assembly) -> tuple[Source, ...]:
+def sources_of(made: Assembly) -> tuple[Source, ...]:
+    """Return the texts of the kernels that tables name."""
     found: dict[Source, None] = {}
     for table in made.tables:
         for row in table:
@@ -164,14 +185,19 @@ def _sources(made: Assembly) -> tuple[Source, ...]:
     return tuple(found)
 
 
-def _bind(
+def bind(
     made: Assembly,
-    addresses: dict[Source, int],
+    kernels: Sequence[builder.Kernel],
     inputs: int,
     specs: list[engine.OutputSpec],
     arena: int,
 ) -> engine.NativeProgram:
-    """Resolve places to addresses; make the native program."""
+    """Resolve places to addresses; make the native program.
+
+    The kernels are those of `sources_of(made)`, the arena is planned already.
+    """
+    sources = sources_of(made)
+    addresses = {s: k.address for s, k in zip(sources, kernels, strict=True)}
     slots = engine.Slots(inputs, len(specs))
     template: list[int] = []
     moves: list[tuple[int, int, int]] = []
@@ -248,4 +274,6 @@ def program_of(graph: Graph) -> Program:
         made = compile_graph(graph)
         with _lock:
             found = _programs.setdefault(key, made)
+    else:
+        timeline.mark("cache", "memory hit", program=found.launches)
     return found
