@@ -90,6 +90,7 @@ class DeviceMemory:
         self._queue = queue
         self._name = name
         self._limit = limit_bytes
+        self._pooled = cl.tools.PooledBuffer
         self._fresh = cl.tools.ImmediateAllocator(queue)
         self._pool = cl.tools.MemoryPool(self._fresh)
         self._lock = threading.RLock()
@@ -192,7 +193,7 @@ class DeviceMemory:
         while self._dropped:
             handle, nbytes = self._dropped.popleft()
             number, block = self._block(_rounded(nbytes))
-            if isinstance(handle, cl.tools.PooledBuffer):
+            if isinstance(handle, self._pooled):
                 self._held[number] += 1
             handle.release()
             self._in_use -= block

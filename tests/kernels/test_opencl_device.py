@@ -273,12 +273,14 @@ def in_process(code):
 
 
 FORK = """
-import gc, os, sys
+import gc, os, sys, warnings
 import numpy as np
 from rxcore_kernels import opencl
 from tests.kernels.opencl_kernels import *
 {before}
-child = os.fork()
+with warnings.catch_warnings():  # a newer Python warns of any fork beside threads
+    warnings.simplefilter("ignore")
+    child = os.fork()
 if child == 0:
     print(opencl.devices(), opencl.why_none(), opencl.problems())
     for use in ({uses}):
