@@ -62,8 +62,7 @@ _printed: dict[Any, tuple[Printed, ...]] = {}
 class Row:
     """A table's row before addresses are known: words are given one by one.
 
-    What it does is told by the `equation` that it stems from, by the `nest` that it
-    runs, and by the `reason` for which it calls a reference.
+    `equation` is what it stems from, `reason` why it calls a reference.
     """
 
     kernel: Source | int

@@ -49,6 +49,8 @@ class DeviceAssembler(Assembler):
         """Append a step that uses places."""
         for p in places:
             self.touch(p)
+        if isinstance(step, Launched | Call):
+            step.equation = self.subject
         rows: list[Any] = self.made.tables[self.table]
         rows.append(step)
         self.clock += 1
@@ -68,7 +70,7 @@ class DeviceAssembler(Assembler):
         """Append a call of an op's reference on the host."""
         self.made.fallbacks.append((e.primitive.name, reason))
         types = tuple(o.type for o in e.inputs), tuple(v.type for v in e.outputs)
-        step = Call(reference_of(e), tuple(ins), tuple(outs), *types)
+        step = Call(reference_of(e), tuple(ins), tuple(outs), *types, reason=reason)
         self.append(step, [*ins, *outs])
 
     def loop_row(self, loop: int, length: int, table: int) -> None:

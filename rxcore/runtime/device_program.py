@@ -8,6 +8,7 @@ from typing import Any
 
 from attrs import define, field, frozen
 
+from rxcore.base import timeline
 from rxcore.base.collector import paused
 from rxcore.ir.graph import Graph, subgraphs
 from rxcore.ir.types import Type
@@ -133,8 +134,10 @@ def draft(graph: Graph, facts: Facts, device: Device | None = None) -> DeviceDra
     assembler = DeviceAssembler(facts)
     ins = [Fixed(InputSlot(k)) for k in range(len(graph.inputs))]
     specs, places = output_places(optimized)
-    assembler.graph(optimized, ins, places)
-    made = assembler.made
+    with timeline.span("lower", "lower, schedule, emit") as told:
+        assembler.graph(optimized, ins, places)
+        made = assembler.made
+        told.note(nests=len(made.nests), launches=made.launches)
     steps: Any = made.tables[0]
     return DeviceDraft(
         graph,

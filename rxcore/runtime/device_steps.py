@@ -6,12 +6,15 @@ call's frame; loops move it by the number of passes that they have made.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from attrs import define, field, frozen
 
+from rxcore.base import timeline
+from rxcore.ir.graph import Equation
 from rxcore.ir.types import Type
 from rxcore.runtime.places import (
     Base,
@@ -20,6 +23,7 @@ from rxcore.runtime.places import (
     Place,
     Stepped,
 )
+from rxcore.runtime.subjects import Subject, subject_of
 from rxcore_kernels.launch import OpenCLSource, Scalar
 from rxcore_kernels.opencl import Device, Kernel
 
@@ -77,6 +81,7 @@ class Launched:
         groups: work-groups.
         cost: what a cost model wants to know: a Nest, or a hand-made kernel's launch.
         seconds: how long it may run, as predicted, or None.
+        equation: what it stems from.
     """
 
     source: OpenCLSource
@@ -87,6 +92,15 @@ class Launched:
     kernel: Kernel | None = None
     seconds: float | None = None
     fixed: list[tuple[int, int]] | None = None
+    equation: Equation | None = None
+    _subject: Subject | None = None
+
+    @property
+    def subject(self) -> Subject:
+        """What it does, in words and numbers."""
+        if self._subject is None:
+            self._subject = subject_of(self.equation, self.cost, "kernel")
+        return self._subject
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -95,7 +109,13 @@ class Launched:
 
     def bind(self, device: Device, site: Callable[[Place], Site]) -> None:
         """Build the kernel, and find the slots of memories that do not move."""
-        self.kernel = device.build(self.source)
+
+        def counts() -> tuple[int, int]:
+            found = device.build_statistics()
+            return found.compiled, found.from_disk
+
+        build = functools.partial(device.build, self.source)
+        self.kernel = timeline.come_by(self.source.symbol, build, counts)
         sites = [(site(p), size) for p, size in self.memories]
         self.memories = tuple(sites)
         if all(isinstance(s.place, Fixed) for s, _ in sites):
@@ -115,9 +135,13 @@ class Launched:
                 buffer, offset = frame.find(site)
                 memories.append((buffer, offset // size))
         assert self.kernel is not None
-        frame.device.launch(
-            self.kernel, memories, self.scalars, self.groups, self.seconds
-        )
+        launch = frame.device.launch
+        if timeline.active:
+            subject, symbol = self.subject, self.source.symbol
+            launch = timeline.timed(
+                launch, "launch", subject.name, symbol=symbol, **subject.details
+            )
+        launch(self.kernel, memories, self.scalars, self.groups, self.seconds)
 
 
 @define(eq=False)
@@ -155,6 +179,8 @@ class Call:
         outs: where the results go.
         in_types: the inputs' Types.
         out_types: the results' Types.
+        equation: what it stems from.
+        reason: why it is not compiled.
     """
 
     compute: Callable[[Sequence[Any], Sequence[Any]], None]
@@ -162,6 +188,8 @@ class Call:
     outs: tuple[Any, ...]
     in_types: tuple[Type, ...]
     out_types: tuple[Type, ...]
+    equation: Equation | None = None
+    reason: str = ""
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -182,7 +210,13 @@ class Call:
             fetch(frame, place, host)
             given.append(host)
         results = [np.empty(t.shape, t.dtype) for t in self.out_types]
-        self.compute(given, results)
+        if timeline.active:
+            subject = subject_of(self.equation, None, "reference")
+            details = {**subject.details, "reason": self.reason}
+            with timeline.span("fallback", subject.name, **details):
+                self.compute(given, results)
+        else:
+            self.compute(given, results)
         for place, host in zip(self.outs, results, strict=True):
             buffer, offset = frame.find(place)
             frame.device.write(buffer, offset, host)

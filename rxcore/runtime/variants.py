@@ -13,8 +13,9 @@ from typing import Any
 
 from attrs import define, field
 
-from rxcore.base import errors
+from rxcore.base import errors, timeline
 from rxcore.ir.graph import Graph
+from rxcore.runtime import stamps
 from rxcore.runtime.array import Array
 from rxcore.runtime.assemble import output_places
 from rxcore.runtime.assemble_device import Unsupported
@@ -87,6 +88,8 @@ class Variants:
 
     def run_cpu(self, args: Sequence[Array]) -> list[Array]:
         """Launch on the CPU; what lies on devices is fetched."""
+        if timeline.active:
+            return stamps.run(self.cpu, args)
         return self.cpu.run(args)
 
 
@@ -133,7 +136,7 @@ def run_on(
 def launch(variants: Variants, target: Target, args: Sequence[Array]) -> list[Array]:
     """Launch on a device; raises what goes wrong."""
     program = variants.program(target)
-    with target.device.lock:
+    with timeline.span("run", "program", device=target.name), target.device.lock:
         buffers = program.run([a.replica(target) for a in args])
     return [
         Array.on_device(t, target, b)
