@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from attrs import define, field, frozen
 
-from rxcore.base import config, dtypes, errors, tree
+from rxcore.base import config, dtypes, errors, timeline, tree
 from rxcore.base.collector import paused
 from rxcore.base.frames import hides_frames
 from rxcore.control.inspection import Inspection
@@ -25,7 +25,8 @@ from rxcore.runtime.program import Program, clearers
 from rxcore.runtime.variants import Variants, variants_of
 from rxcore.trace.bind import as_numeric
 from rxcore.trace.capture import apply, capture
-from rxcore.trace.tracer import Tracer
+from rxcore.trace.source import here
+from rxcore.trace.tracer import Tracer, current
 from rxcore.transforms.arguments import Flattened, numeric_leaves
 from rxcore.transforms.graphs import batched, linearized, transposed
 from rxcore.transforms.vmap import talks_across
@@ -350,6 +351,14 @@ class _Jitted:
     @hides_frames
     def slow(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run with full generality."""
+        if not timeline.active:
+            return self.general(args, kwargs)
+        kind = "call" if current().parent is None else "trace"
+        with timeline.span(kind, self.name, source=here()):
+            return self.general(args, kwargs)
+
+    def general(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run a call, whatever its arguments are."""
         if config.current().disable_jit:
             return self.function(*args, **kwargs)
         entry, leaves, make = self.entry(args, kwargs)
@@ -366,7 +375,9 @@ class _Jitted:
             operands = [_copied(x) if _is_borrowed(x) else x for x in operands]
             outs = call.bind(*operands, graph=entry.graph, name=self.name)
             return entry.flattened.result(outs)
-        placed = place(entry.variants, operands, self.device)
+        with timeline.span("choice", self.name) as told:
+            placed = place(entry.variants, operands, self.device)
+            told.note(device=placed.target or "cpu", reason=placed.reason)
         outs, where = run_at(entry.variants, placed, operands)
         outs = _owned(entry.variants.aliases, outs, operands)
         if config.current().debug_nans:

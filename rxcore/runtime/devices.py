@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -107,6 +107,13 @@ class Target:
 
 
 _targets: dict[int, Target] = {}
+# Called with each Target that is found; those who came later ask `known`.
+watchers: list[Callable[[Target], None]] = []
+
+
+def known() -> list[Target]:
+    """Return the Targets that were found so far, without looking for more."""
+    return list(_targets.values())
 
 
 def _found() -> list[Target]:
@@ -117,6 +124,8 @@ def _found() -> list[Target]:
         target = _targets.get(id(device))
         if target is None:
             target = _targets[id(device)] = Target(name, device)
+            for watch in tuple(watchers):
+                watch(target)
         found.append(target)
     return found
 

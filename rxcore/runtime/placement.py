@@ -26,11 +26,13 @@ class Placed:
         target: a device; None is the CPU.
         chosen: whether rxcore chose it, and not the user.
         settled: whether equal calls will be placed alike, so that they need not ask.
+        reason: why it runs there.
     """
 
     target: Target | None
     chosen: bool = True
     settled: bool = True
+    reason: str = "no device was asked for"
 
 
 _CPU = Placed(None)
@@ -44,11 +46,12 @@ def place(_variants: Variants, args: Sequence[Array], device: str | None) -> Pla
     """
     name = device if device is not None else config.current().default_device
     if name is not None:
-        return Placed(find(name, "jit"), chosen=False)
+        which = "default" if device is None else "function's"
+        return Placed(find(name, "jit"), False, reason=f"it is the {which} device")
     homes = {a.home for a in args if a.home is not None}
     for home in homes:
         if home.is_cpu and not config.current().allow_opencl_cpu:
-            return Placed(home, chosen=False)
+            return Placed(home, False, reason="the user put an argument there")
     return _CPU
 
 

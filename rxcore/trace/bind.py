@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rxcore.base import config, errors
+from rxcore.base import config, errors, timeline
 from rxcore.ir.operators import Numeric
 from rxcore.ir.primitive import NoRule, Primitive, install_binder
 from rxcore.runtime.array import Array, as_value, from_host, on_devices
@@ -34,7 +34,11 @@ class Eager(Trace):
                 return placed
         if isinstance(primitive.reference, NoRule):
             return run_primitive(primitive, args, params)
-        result = primitive.reference(*[a.host for a in args], **params)
+        reference: Any = primitive.reference
+        if timeline.active:
+            told = {"arguments": types, "results": outs}
+            reference = timeline.timed(reference, "eager", primitive.name, **told)
+        result = reference(*[a.host for a in args], **params)
         results = result if primitive.multiple else (result,)
         made = [from_host(r, t) for r, t in zip(results, outs, strict=True)]
         if on_devices:

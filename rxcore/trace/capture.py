@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import frozen
 
-from rxcore.base import errors
+from rxcore.base import errors, timeline
 from rxcore.ir.graph import Equation, Graph, Literal, Operand, Source, Value
 from rxcore.ir.primitive import Primitive
 from rxcore.ir.types import Type
@@ -104,10 +104,11 @@ def capture(
         transform: what to call this in errors.
     """
     trace = Recording(current(), transform)
-    with entered(trace):
+    with timeline.span("capture", transform) as told, entered(trace):
         try:
             outs = function(*[trace.input(t) for t in types])
             graph, constants = trace.finish(outs)
+            told.note(arguments=types, equations=len(graph.equations))
         finally:
             trace.alive = False
     return Captured(graph, tuple(constants))
