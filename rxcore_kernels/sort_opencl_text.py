@@ -262,8 +262,11 @@ def block_source(
 {_take(order)}{_sort_few(order)}{_put(order)}\
   for (int width = {EACH}; width < (1 << bits); width *= 2) {{
     const int a0 = (lid * {EACH}) & ~(2 * width - 1), b0 = a0 + width;
-    const int an = width, bn = width, diagonal = lid * {EACH} - a0;
+    const int an = width < kept ? width : kept, bn = an;
+    const int diagonal = lid * {EACH} - a0;
+    if (diagonal < kept) {{
 {_merge(order, size)}\
+    }}
     barrier(CLK_LOCAL_MEM_FENCE);
 {_put(order, "    ")}\
   }}

@@ -74,12 +74,13 @@ def _hash_source(facts: Facts, single: tuple[bool, ...], width: int) -> TypedSou
 
 
 @cache
-def _stream_source(facts: Facts, width: int) -> TypedSource:
+def _stream_source(facts: Facts, width: int, *, one: bool) -> TypedSource:
+    # Without a division this is vectorized where work-items are lanes.
     group = group_size(facts, _GROUP)
     body = f"""\
   const int i = group * {group} + lid;
   if (i < n) {{
-    const int key = i / size;
+    const int key = {"0" if one else "i / size"};
     const uint k0 = keys[2 * key], k1 = keys[2 * key + 1];
     uint a = 0, b = (uint)(i - key * size);
 {_rounds()}\
@@ -157,7 +158,7 @@ def launch_random_bits(
     if count > LIMIT:
         return None
     if count:
-        typed = _stream_source(facts, width)
+        typed = _stream_source(facts, width, one=keys == 1)
         made.add(
             typed,
             (In(0), Out(0)),
