@@ -64,6 +64,7 @@ PASSES: dict[str, tuple[Pass, ...]] = {
         interchange,
         collapse,
         part,
+        tile_transposes,
         spread,
         hoist,
     ),

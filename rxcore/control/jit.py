@@ -20,7 +20,7 @@ from rxcore.ir.types import Type
 from rxcore.ops.families import Linear
 from rxcore.runtime.array import Array, from_host
 from rxcore.runtime.devices import canonical
-from rxcore.runtime.placement import place, run_at
+from rxcore.runtime.placement import Placed, place, run_at
 from rxcore.runtime.program import Program, clearers
 from rxcore.runtime.variants import Variants, variants_of
 from rxcore.trace.bind import as_numeric
@@ -233,12 +233,14 @@ class _Jitted:
         self.positional = _positional(function)
         self.entries: dict[Any, Entry] = {}
         self.fast: dict[Any, Any] = {}
+        self.placed: dict[Any, Any] = {}
         clearers.append(self.clear)
 
     def clear(self) -> None:
         """Forget what was compiled."""
         self.entries.clear()
         self.fast.clear()
+        self.placed.clear()
 
     def wrapper(self) -> Any:
         """Return the function that users call: one dictionary hit, one native call."""
@@ -359,6 +361,10 @@ class _Jitted:
 
     def general(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a call, whatever its arguments are."""
+        if self.placed and not kwargs and not config.unusual:
+            found = self.placed.get(_places(args))
+            if found is not None:
+                return found(args)
         if config.current().disable_jit:
             return self.function(*args, **kwargs)
         entry, leaves, make = self.entry(args, kwargs)
@@ -382,20 +388,23 @@ class _Jitted:
         outs = _owned(entry.variants.aliases, outs, operands)
         if config.current().debug_nans:
             _find_nans(entry.graph, operands, outs)
-        if where is None and placed.settled:
-            self.remember(args, kwargs, entry, leaves)
+        if placed.settled and where is placed.target:
+            self.remember(args, kwargs, entry, placed)
         self.donate(args, kwargs)
         return entry.flattened.result(outs)
 
-    def remember(self, args: Any, kwargs: Any, entry: Entry, leaves: list[Any]) -> None:
-        """Let the next call with plain Arrays of these types take the short path."""
+    def remember(self, args: Any, kwargs: Any, entry: Entry, placed: Placed) -> None:
+        """Let the next call with plain Arrays of these types take a short path."""
         s = self.statics
         plain = not kwargs and not s.static and not s.donated and not config.unusual
         if not plain or any(type(a) is not Array for a in args):
             return
+        if placed.target is not None:
+            self.placed[_places(args)] = _on_device(entry, placed)
+            return
         program = entry.compiled()
         extra = tuple(c.ensure_buffer() for c in entry.constants)
-        key = tuple([x.type for x in leaves])
+        key = tuple([a.type for a in args])
         build = _builder(entry.flattened, program.out_types)
         self.fast[key] = (program.native.handle, extra, build)
 
@@ -416,6 +425,29 @@ class _Jitted:
         entry, _, make = self.entry(args, kwargs)
         with paused():
             return Inspection((entry or make()).compiled())
+
+
+def _places(args: Sequence[Any]) -> Any:
+    """Return what tells calls on devices apart: types, and where arguments are."""
+    try:
+        return tuple([(a.type, a.home) for a in args])
+    except AttributeError:
+        return None
+
+
+def _on_device(entry: Entry, placed: Placed) -> Callable[..., Any]:
+    """Return what runs calls whose device is known."""
+    variants, constants, flattened = entry.variants, entry.constants, entry.flattened
+    single = flattened.out_tree.is_leaf() and len(variants.graph.outputs) == 1
+
+    def run(args: tuple[Any, ...]) -> Any:
+        operands = [*args, *constants]
+        outs, where = run_at(variants, placed, operands)
+        if where is None:
+            outs = _owned(variants.aliases, outs, operands)
+        return outs[0] if single else flattened.result(outs)
+
+    return run
 
 
 def _is_borrowed(x: Any) -> bool:

@@ -216,7 +216,7 @@ class _Printer:
     def _grid(self) -> None:
         """Part the group's number into the indices of the grid's loops."""
         rest = self.fresh("g")
-        self.line(f"{self.index} {rest} = ({self.index})get_group_id(0) + base;")
+        self.line(f"const {self.index} {rest} = ({self.index})get_group_id(0) + base;")
         loops = list(self.grid.loops)
         last = loops[-1]
         lanes = last.kind == "lane"

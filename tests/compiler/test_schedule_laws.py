@@ -64,7 +64,7 @@ SMALL = (
             "_LANES": 2,
         },
     ),
-    (tile_transposes, {"_TILE": 3, "_PITCH": 4, "_SHORT": 2}),
+    (tile_transposes, {"_TILE": 3, "_GPU_TILE": 3, "_SHORT": 2}),
 )
 
 

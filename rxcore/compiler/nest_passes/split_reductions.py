@@ -57,26 +57,44 @@ _MUCH, _COLUMNS_MUCH, _FEW = 1 << 17, 1 << 20, 16
 # Lanes that one piece of a column reduction has: whole rows of this many stream from
 # memory at twice the rate of short pieces of them (4096 x 4096: 1.4 against 3.7 ms).
 _LANES = 4096
+# A GPU needs a few groups on each of its units; it has more of them for less work.
+_GROUPS, _GROUPS_PER_UNIT, _GPU_MUCH = 128, 4, 1 << 15
 
 
-def split_reductions(nest: Nest, _capabilities: Capabilities) -> tuple[Nest, ...]:
-    """Split the reductions of a nest that would leave threads without work."""
+def split_reductions(nest: Nest, capabilities: Capabilities) -> tuple[Nest, ...]:
+    """Split the reductions of a nest that would leave threads or groups without work.
+
+    How they are split depends on sizes and on the kind of device, so that results are
+    the same on any number of threads.
+    """
     parts = band(nest)
+    gpu = capabilities.kind == "gpu"
     stages = [s for s in parts.body if isinstance(s, Loop)]
     kept = iterations(parts.loops)
     much = max((kept * iterations(_chain(s)) for s in stages), default=0)
-    if much < _MUCH or not _can_split(parts, stages):
+    if much < (min(_GPU_MUCH, _MUCH) if gpu else _MUCH) or not _can_split(
+        parts, stages
+    ):
         return (nest,)
     columns = bool(parts.loops) and walks_columns(nest, parts)
-    pieces = kept
+    pieces, chunk = kept, _CHUNK
     if columns:
+        lanes = capabilities.group if gpu else _LANES
         pieces = iterations(parts.loops[:-1])
-        pieces *= -(-iterations(parts.loops[-1:]) // _LANES)
-    splitter = _Splitter(nest, parts, _COLUMNS_CHUNK // kept if columns else _CHUNK)
+        pieces *= -(-iterations(parts.loops[-1:]) // lanes)
+        chunk = _square_root(much // kept) if gpu else _COLUMNS_CHUNK // kept
+    splitter = _Splitter(nest, parts, chunk)
     longest = max(splitter.chunks(s) for s in stages if s.accumulators)
-    if pieces >= _FEW or longest < 2 or (columns and much < _COLUMNS_MUCH):
+    few = max(_GROUPS, _GROUPS_PER_UNIT * capabilities.units) if gpu else _FEW
+    little = columns and not gpu and much < _COLUMNS_MUCH
+    if pieces >= few or longest < 2 or little:
         return (nest,)
     return splitter.run()
+
+
+def _square_root(length: int) -> int:
+    """Return about the root of a length: as many chunks as rows in a chunk."""
+    return 1 << (length.bit_length() // 2)
 
 
 def _chain(loop: Loop) -> tuple[Loop, ...]:

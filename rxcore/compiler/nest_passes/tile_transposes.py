@@ -29,14 +29,14 @@ from rxcore.loops.nest import (
 
 __all__ = ["tile_transposes"]
 
-_TILE = 64
-# An odd pitch spreads the columns of a tile over all sets of the cache.
-_PITCH = _TILE + 1
+# Tiles are square; an odd pitch spreads their columns over all sets of a cache, or all
+# banks of local memory. On a GPU two tiles of doubles still fit the local memory.
+_TILE, _GPU_TILE = 64, 32
 # Loops shorter than this are not worth a tile.
 _SHORT = 8
 
 
-def tile_transposes(nest: Nest, _capabilities: Capabilities) -> tuple[Nest, ...]:
+def tile_transposes(nest: Nest, capabilities: Capabilities) -> tuple[Nest, ...]:
     """Cut two loops into tiles where loads run across the innermost one.
 
     Each tile of such an operand is copied row by row into scratch, then read from
@@ -44,9 +44,13 @@ def tile_transposes(nest: Nest, _capabilities: Capabilities) -> tuple[Nest, ...]
     """
     parts = band(nest)
     outer, loads = _crossed(parts)
-    if outer is None:
+    tile = _GPU_TILE if capabilities.kind == "gpu" else _TILE
+    taken = sum(x.dtype.itemsize for x in loads) * tile * (tile + 1)
+    if outer is None or (
+        capabilities.kind == "gpu" and taken > capabilities.local_bytes
+    ):
         return (nest,)
-    return (_tiled(nest, parts, outer, loads),)
+    return (_tiled(nest, parts, outer, loads, tile),)
 
 
 def _crossed(parts: Band) -> tuple[Loop | None, list[Load]]:
@@ -78,41 +82,42 @@ def _length(loop: Loop) -> int:
     return loop.extent
 
 
-def _tiled(nest: Nest, parts: Band, outer: Loop, loads: list[Load]) -> Nest:
+def _tiled(nest: Nest, parts: Band, outer: Loop, loads: list[Load], size: int) -> Nest:
     fresh = Fresh(nest)
     inner = parts.loops[-1]
     blocks = {x.index: fresh(f"{x.index}_tile") for x in (outer, inner)}
     scratch: list[Scratch] = []
     body: list[Statement] = []
     for load in loads:
-        tile = Scratch(fresh(f"{load.buffer}_tile"), load.dtype, _TILE * _PITCH)
+        tile = Scratch(fresh(f"{load.buffer}_tile"), load.dtype, size * (size + 1))
         scratch.append(tile)
         down, across = fresh("down"), fresh("across")
         value = evolve(load, name=fresh(load.name))
-        put = Store(tile.name, _in_tile(down, across), value.name)
+        put = Store(tile.name, _in_tile(down, across, size), value.name)
         items = {outer.index: across, inner.index: down}
-        body.append(_over_tile((inner, outer), items, blocks, (value, put), fresh))
+        moved = (value, put)
+        body.append(_over_tile((inner, outer), items, blocks, moved, fresh, size))
     down, across = fresh("row"), fresh("item")
     items = {outer.index: down, inner.index: across}
     homes = {s.name: tile for s, tile in zip(loads, scratch, strict=True)}
     used: Body = tuple(
-        evolve(s, buffer=homes[s.name].name, index=_in_tile(across, down))
+        evolve(s, buffer=homes[s.name].name, index=_in_tile(across, down, size))
         if isinstance(s, Load) and s.name in homes
         else s
         for s in parts.body
     )
-    body.append(_over_tile((outer, inner), items, blocks, used, fresh))
+    body.append(_over_tile((outer, inner), items, blocks, used, fresh, size))
     rest = [x for x in parts.loops if x is not outer and x is not inner]
     tiles = [
-        Loop(blocks[x.index], -(-_length(x) // _TILE), "parallel", ())
+        Loop(blocks[x.index], -(-_length(x) // size), "parallel", ())
         for x in (outer, inner)
     ]
     whole = Band(parts.prefix, (*rest, *tiles), tuple(body)).rebuild(nest)
     return evolve(whole, scratch=(*nest.scratch, *scratch))
 
 
-def _in_tile(row: str, column: str) -> Index:
-    return Index.of(row, _PITCH) + Index.of(column)
+def _in_tile(row: str, column: str, size: int) -> Index:
+    return Index.of(row, size + 1) + Index.of(column)
 
 
 def _over_tile(
@@ -121,13 +126,14 @@ def _over_tile(
     blocks: dict[str, str],
     body: Body,
     fresh: Fresh,
+    size: int,
 ) -> Loop:
     """Run a body over one tile, the first loop outside."""
     for loop in reversed(loops):
         block, item = blocks[loop.index], items[loop.index]
-        place = Index.of(block, _TILE) + Index.of(item)
+        place = Index.of(block, size) + Index.of(item)
         lets, body = define_index(body, loop.index, place, fresh)
-        extent = Block(block, _TILE, _length(loop))
+        extent = Block(block, size, _length(loop))
         body = (Loop(item, extent, "parallel", (*lets, *body)),)
     made = body[0]
     assert isinstance(made, Loop)
