@@ -49,8 +49,14 @@ def _held(e: Equation) -> Graph | None:
         return e.params["graph"]  # type: ignore[no-any-return]
     if isinstance(form, Expand):
         types = [o.type for o in e.inputs]
-        return form.function(*types, **e.params)  # type: ignore[no-any-return]
+        return _at_source(form.function(*types, **e.params), e)
     return None
+
+
+def _at_source(graph: Graph, e: Equation) -> Graph:
+    """Return a Graph whose equations stem from the user's line that made `e`."""
+    made = tuple(inner.replace(source=e.source) for inner in graph.equations)
+    return Graph(graph.inputs, graph.outputs, made)
 
 
 def _copy(
