@@ -7,7 +7,11 @@ from attrs import frozen
 from rxcore.base import errors
 from rxcore.ir.graph import Graph
 from rxcore.loops.nest import Nest
+from rxcore.runtime.assemble_device import Unsupported
+from rxcore.runtime.device_program import DeviceDraft
+from rxcore.runtime.devices import find
 from rxcore.runtime.program import Program
+from rxcore.runtime.variants import variants_of
 
 
 @frozen(eq=False)
@@ -32,14 +36,35 @@ class Inspection:
         return self.program.nests
 
     def source(self, target: str = "cpu") -> str:
-        """Return the text of the kernels.
+        """Return the text of the kernels for a target, `cpu` or a device's name.
+
+        Text for OpenCL depends on what the device can do, so there must be one.
 
         Raises:
-            DeviceError: when the target is not there.
+            DeviceError: when the target is not there, or cannot run the program.
         """
-        if target != "cpu":
-            raise errors.DeviceError(f"there is no target {target!r}; there is 'cpu'")
-        return "\n".join(s.text for s in self.program.sources)
+        place = find(target, "inspect")
+        if place is None:
+            return "\n".join(s.text for s in self.program.sources)
+        return "\n".join(s.text for s in self.on(target).sources)
+
+    def on(self, device: str) -> DeviceDraft:
+        """Return the program's steps for an OpenCL device, nothing built.
+
+        Its `launches`, `nests`, `fallbacks` and `sources` are as here.
+
+        Raises:
+            DeviceError: when the device is not there, or cannot run the program.
+        """
+        place = find(device, "inspect")
+        if place is None:
+            raise errors.DeviceError(
+                "inspect: on() takes an OpenCL device; 'cpu' is what this shows"
+            )
+        try:
+            return variants_of(self.program.graph).draft(place)
+        except Unsupported as reason:
+            raise errors.DeviceError(f"inspect: {device!r}: {reason}") from None
 
     @property
     def kernels(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from rxcore.ir.primitive import REGISTRY
 from rxcore.ir.types import Type
 from rxcore.runtime.devices import find
 from rxcore_kernels import memory
+from rxcore_kernels.opencl_fault import DeviceFault
 
 __all__ = ["Array", "as_value", "asarray", "from_host", "on_devices"]
 
@@ -104,8 +105,17 @@ class Array(Numeric):
         """Fetch the elements from the device."""
         device = self._home
         buffer = self._on(device)
+        if buffer is None:
+            self._buffer()
         host = np.empty(self.type.shape, self.type.dtype)
-        device.download(buffer, host)
+        try:
+            device.download(buffer, host)
+        except DeviceFault as fault:
+            raise errors.DeviceError(
+                f"an array of type {self.type} cannot be fetched from {self.device!r}:"
+                f" {fault}; its elements are only there: make it again, or keep a copy"
+                " on the CPU with rx.device_put(x, 'cpu')"
+            ) from fault
         host.flags.writeable = False
         return host
 
@@ -114,8 +124,6 @@ class Array(Numeric):
         try:
             return self._replicas.get(device)
         except AttributeError:
-            if self.is_deleted:
-                self._buffer()
             return None
 
     def replica(self, device: Any) -> Any:
@@ -128,7 +136,9 @@ class Array(Numeric):
         if found is not None:
             return found
         host = self.host
-        made = device.upload(host if host.flags.c_contiguous else host.copy())
+        kept = host.flags.c_contiguous and not self.is_borrowed
+        # The device reads later: what a caller may change meanwhile is copied.
+        made = device.upload(host if kept else host.copy())
         if not self.is_borrowed:
             if not hasattr(self, "_replicas"):
                 self._replicas = {}
@@ -204,7 +214,7 @@ class Array(Numeric):
 
     def block_until_ready(self) -> Array:
         """Return this Array once its elements are there."""
-        if hasattr(self, "_home"):
+        if hasattr(self, "_home") and not self.is_deleted:
             self._home.finish()
         return self
 

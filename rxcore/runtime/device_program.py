@@ -196,6 +196,8 @@ class DeviceProgram:
         frame = Frame(device, slots)
         for step in made.steps:
             step.run(frame)
+        # Some drivers hold back what is enqueued until somebody waits.
+        device.flush()
         return slots[count : count + len(made.specs)]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import define, field
 
-from rxcore.base import errors, timeline
+from rxcore.base import timeline
 from rxcore.ir.graph import Graph
 from rxcore.runtime import stamps
 from rxcore.runtime.array import Array
@@ -129,7 +129,6 @@ def run_on(
                 break
             target.drop_replicas()
     _warn(target, why)
-    _fetch(args, target)
     return variants.run_cpu(args), None
 
 
@@ -154,15 +153,3 @@ def _warn(target: Target, why: str) -> None:
             RuntimeWarning,
             stacklevel=2,
         )
-
-
-def _fetch(args: Sequence[Array], target: Target) -> None:
-    """Fetch arguments from a device that has failed."""
-    for a in args:
-        try:
-            _ = a.host
-        except DeviceFault as fault:
-            raise errors.DeviceError(
-                f"an argument of type {a.type} lies on {target.name!r}, which does not"
-                f" answer any more ({fault}): its elements are lost; make it again"
-            ) from fault
