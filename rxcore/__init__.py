@@ -33,6 +33,7 @@ from rxcore.control.eval_shape import eval_shape
 from rxcore.control.fori_loop import fori_loop
 from rxcore.control.fori_loop import map_ as map
 from rxcore.control.jit import inspect, jit
+from rxcore.control.profile import profile
 from rxcore.control.scan import scan
 from rxcore.control.while_loop import while_loop
 from rxcore.ir.operators import delegate as _delegate
@@ -199,6 +200,7 @@ __all__ = [
     "pmin",
     "polygamma",
     "population_count",
+    "profile",
     "psum",
     "pure_callback",
     "reduce_window",

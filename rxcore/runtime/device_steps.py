@@ -137,10 +137,10 @@ class Launched:
         assert self.kernel is not None
         launch = frame.device.launch
         if timeline.active:
-            subject, symbol = self.subject, self.source.symbol
-            launch = timeline.timed(
-                launch, "launch", subject.name, symbol=symbol, **subject.details
-            )
+            subject = self.subject
+            told = {"device": frame.device.name, "symbol": self.source.symbol}
+            told |= subject.details
+            launch = timeline.timed(launch, "launch", subject.name, **told)
         launch(self.kernel, memories, self.scalars, self.groups, self.seconds)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import define, field
 
-from rxcore.base import config, errors
+from rxcore.base import config, errors, timeline
 from rxcore_kernels import opencl
 from rxcore_kernels.opencl_facts import Facts
 
@@ -85,11 +85,13 @@ class Target:
 
     def download(self, buffer: Any, host: Any) -> None:
         """Fill an ndarray from a buffer."""
-        self.device.download(buffer, host)
+        with timeline.span("wait", "download", device=self.name, bytes=host.nbytes):
+            self.device.download(buffer, host)
 
     def finish(self) -> None:
         """Wait for everything that is enqueued."""
-        self.device.finish()
+        with timeline.span("wait", "finish", device=self.name):
+            self.device.finish()
 
     def note(self, array: Any) -> None:
         """Remember an array whose copy here can be dropped."""

@@ -271,9 +271,10 @@ def program_of(graph: Graph) -> Program:
     key = graph.key
     found = _programs.get(key)
     if found is None:
-        made = compile_graph(graph)
+        with timeline.span("compile", "program", device="cpu"):
+            made = compile_graph(graph)
         with _lock:
             found = _programs.setdefault(key, made)
     else:
-        timeline.mark("cache", "memory hit", program=found.launches)
+        timeline.mark("cache", "memory hit", launches=found.launches)
     return found

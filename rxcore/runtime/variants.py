@@ -82,7 +82,8 @@ class Variants:
         """
         found = self._programs.get(target)
         if found is None:
-            made = bind(self.draft(target), target.device)
+            with timeline.span("compile", "program", device=target.name):
+                made = bind(self.draft(target), target.device)
             found = self._programs.setdefault(target, made)
         return found
 
