@@ -1,157 +1,61 @@
-"""Features: what a scheduled Nest does, counted for a cost model.
-
-The counts are polynomials of the integers that vary between Nests of equal text. So
-a `Form`, what all of those share, is compiled into one expression once (see
-`rxcore/runtime/cost`), and `Features` add the numbers of one Nest.
-
-What is counted (an access or operation counts as often as it runs):
-
-- bytes that the processor loads and stores, by how the loop that vectors (or the
-  work-items of a group) run along walks them: `contiguous`, `broadcast`, `strided`,
-  `gather`, and those of `scratch`;
-- operations: `simple`, `muladd`, `divide` (roots too), `integer_divide`, `double`
-  (float64), and `scalar`: all that stands in a loop that does not vectorize. On a CPU
-  an operation counts by the widest value of its loop, in units of 4 bytes, as that
-  decides how many a vector holds;
-- `start`: how often innermost loops begin, `left`: operations of the iterations that
-  do not fill a vector;
-- `serial`: on a CPU, steps of recurrences, each times the operations from one value of
-  the carry to the next; on a GPU, the iterations that one work-item makes in sequence.
-"""
+"""Features of a scheduled Nest: one walk that counts what it does (see `form`)."""
 
 from __future__ import annotations
 
 import math
 from typing import Literal
 
-from attrs import define, field, frozen
+from attrs import evolve, field, frozen
 
+from rxcore.base import dtypes
 from rxcore.base.dtypes import DType
+from rxcore.compiler.form import COUNTS, Features, Form, handmade
 from rxcore.compiler.polynomial import Polynomial
 from rxcore.loops.nest import (
+    Accumulate,
+    Accumulator,
     Block,
+    Constant,
+    If,
+    Index,
+    Let,
     Load,
     Loop,
     Nest,
+    Operand,
+    Size,
     Statement,
     Store,
     walk,
 )
 
-__all__ = ["COUNTS", "Features", "Form", "Shape", "features", "handmade"]
+__all__ = ["COUNTS", "Features", "Form", "features", "handmade"]
 
 Body = tuple[Statement, ...]
-Shape = str
-Target = Literal["cpu", "gpu", "kernel"]
 
-# What a Form may count, in the order in which it is shown.
-COUNTS = (
-    *("contiguous", "broadcast", "strided", "gather", "scratch"),
-    *("simple", "muladd", "divide", "integer_divide", "double", "scalar"),
-    *("start", "left", "serial"),
-)
-
-
-@frozen
-class Form:
-    """What all Nests of one text share; equal texts have equal Forms.
-
-    Args:
-        target: `cpu` or `gpu`: what the Nest was scheduled for; `kernel` for a
-            hand-made one.
-        shape: `elementwise`, `row`, `scan`, `column`, `transposed`, or the name of a
-            hand-made kernel.
-        counts: what is counted, each as a polynomial of the extents.
-        extents: how many extents there are.
-        vectorizes: whether every innermost loop becomes vector instructions.
-    """
-
-    target: Target
-    shape: Shape
-    counts: tuple[tuple[str, Polynomial], ...]
-    extents: int
-    vectorizes: bool = True
-    _hash: int = field(init=False, eq=False, repr=False)
-
-    @_hash.default
-    def _find_hash(self) -> int:
-        return hash((self.target, self.shape, self.counts, self.extents))
-
-    def __hash__(self) -> int:
-        return self._hash
-
-
-@frozen
-class Features:
-    """A Form with the numbers of one Nest.
-
-    Args:
-        form: what is counted.
-        extents: the extents of the loops, of each value one.
-        read: bytes of memory that are read, each place once.
-        written: bytes of memory that are written, each place once.
-        again: bytes that are read or written after they were once already.
-        near: bytes between one access to a place and the next, about.
-        items: pieces that threads may share, or work-items of all groups.
-    """
-
-    form: Form
-    extents: tuple[int, ...]
-    read: int
-    written: int
-    again: int = 0
-    near: int = 0
-    items: int = 1
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """All numbers, in the order in which a compiled cost takes them."""
-        rest = (self.read, self.written, self.again, self.near, self.items)
-        return (*self.extents, *rest)
-
-    @property
-    def touched(self) -> int:
-        """The working set in bytes: every place once."""
-        return self.read + self.written
-
-    def counts(self) -> dict[str, float]:
-        """Return the counts as numbers.
-
-        Example:
-            >>> handmade("matmul", 2e9, 12e6).counts()
-            {'muladd': 2000000000.0}
-        """
-        return {name: p.value(self.extents) for name, p in self.form.counts}
-
-
-def handmade(shape: str, flops: float, nbytes: float, items: int = 1) -> Features:
-    """Return the features of a hand-made kernel, which says itself what it does.
-
-    Args:
-        shape: its name.
-        flops: its arithmetic operations.
-        nbytes: bytes that it moves to and from memory.
-        items: the pieces or work-items that share the work.
-    """
-    return Features(_kernel(shape), (int(flops),), int(nbytes), 0, items=items)
-
-
-def _kernel(shape: str) -> Form:
-    found = _kernels.get(shape)
-    if found is None:
-        counts = (("muladd", Polynomial.of(0)),)
-        found = _kernels[shape] = Form("kernel", shape, counts, 1)
-    return found
-
-
-_kernels: dict[str, Form] = {}
+_LINE = 64
+# About how many work-items a GPU runs at the same time.
+_AT_ONCE = 1 << 16
+# Instructions that operations take, where these are not 1.
+_INSTRUCTIONS = {"bitcast": 0.0, "sqrt": 1.3, "rem": 32.0}
+_INSTRUCTIONS |= dict.fromkeys(("floor", "ceil", "trunc", "round"), 2.0)
+_INSTRUCTIONS |= dict.fromkeys(("shl", "shr"), 1.5)
+# Minima and maxima mind NaN; float to integer saturates, element by element.
+_EXTREME, _SATURATING, _TO_BFLOAT, _TO_HALF = 4.0, 12.0, 8.0, 2.0
+# What float64 operations count, of those that cost more than a sum.
+_DOUBLE = {"div": 8.0, "sqrt": 10.0, "rem": 32.0}
+# Steps of a recurrence: the latency of an operation on integers, of one on floats.
+_QUICK = 0.25
+_DEEP = {"div": 3.0, "sqrt": 4.0, "min": 2.5, "max": 2.5}
+# Stands for every stride that is not 0, 1 or -1.
+_JUMP = 2
 
 
 def features(nest: Nest) -> Features:
     """Count a scheduled Nest.
 
     Args:
-        nest: what `schedule` made, for a CPU or (with `group` set) for a GPU.
+        nest: what `schedule` made, for a CPU or (`group` is set) for a GPU.
 
     Example:
         >>> from rxcore.loops.nest import Buffer
@@ -169,35 +73,55 @@ def features(nest: Nest) -> Features:
     return _Counter(nest).result()
 
 
-# Lanes of float32 in a vector: on average half of them are left over at a loop's end.
-_LANES = 16
-_LINE = 64
-
-# Instructions that operations take, where these are not 1.
-_INSTRUCTIONS = {
-    "bitcast": 0.0,
-    "sqrt": 1.3,
-    "floor": 2.0,
-    "ceil": 2.0,
-    "trunc": 2.0,
-    "round": 2.0,
-    "shl": 1.5,
-    "shr": 1.5,
-}
-# Float to integer saturates, which LLVM does element by element.
-_SATURATING, _TO_BFLOAT, _HALF, _EXTREME = 12.0, 8.0, 2.0, 4.0
-# A quotient or remainder of integers counts as one; float64 ones count like this.
-_DOUBLE = {"div": 8.0, "sqrt": 10.0, "rem": 20.0}
-_JUMP = 2  # stands for every stride that is not 0, 1 or -1
-
-
-@define
+@frozen
 class _Access:
-    """A Load or Store with what is known of it."""
+    """A Load or Store of a buffer: how often it runs, how many bytes it meets."""
 
     statement: Load | Store
-    loops: tuple[Loop, ...]
-    unique: int
+    runs: float
+    places: float
+
+
+@frozen
+class _Motion:
+    """How a value moves when loops do.
+
+    Args:
+        slopes: by how much with each loop; 0: by parts of a step.
+        random: the loops with which it moves in no simple way.
+    """
+
+    slopes: dict[str, int]
+    random: frozenset[str]
+
+
+@frozen
+class _Around:
+    """What stands around a statement.
+
+    Args:
+        loops: indices of the loops that it is in, outermost first.
+        times: how often it runs.
+        begun: how often the innermost of the loops begins.
+        chain: on a GPU, the iterations of the loops inside the grid.
+        along: the loop that vectors or work-items run along, if it is in one.
+        vector: whether it becomes vector instructions.
+        width: bytes of the widest value beside it, in units of 4.
+        tally: what one run of the body does.
+    """
+
+    loops: tuple[str, ...]
+    times: Polynomial
+    begun: Polynomial
+    chain: Polynomial
+    along: str = ""
+    vector: bool = False
+    width: float = 1.0
+    tally: dict[str, float] = field(factory=dict)
+
+    def count(self, name: str, number: float) -> None:
+        """Count something that each run does."""
+        self.tally[name] = self.tally.get(name, 0.0) + number
 
 
 class _Counter:
@@ -207,82 +131,397 @@ class _Counter:
         self.nest = nest
         self.gpu = nest.group > 0
         self.buffers = {b.name: b for b in nest.buffers}
-        self.scratch = {s.name for s in nest.scratch}
-        self.kinds: dict[str, DType] = {}
+        self.kinds: dict[str, DType] = {s.name: s.dtype for s in nest.scratch}
+        self.kinds |= {b.name: b.dtype for b in nest.buffers}
         self.variables: dict[int, int] = {}
         self.runs: dict[str, float] = {}
-        self.means: dict[str, float] = {}
-        self.slopes: dict[str, dict[str, int]] = {}
-        self.random: dict[str, frozenset[str]] = {}
+        self.inverse: dict[str, Polynomial] = {}
+        self.moves: dict[str, _Motion] = {}
+        self.lets: dict[str, Let | Load] = {}
+        self.combines: dict[str, Accumulator] = {}
         self.counts: dict[str, Polynomial] = {}
         self.accesses: list[_Access] = []
         self.vectorizes = True
-        self.grid = self._grid()
-        self.jumps = False
-        self.combines = {
-            a.name: a
-            for s in walk(nest.body)
-            if isinstance(s, Loop)
-            for a in s.accumulators
-        }
-
-    def _grid(self) -> tuple[Loop, ...]:
-        """Return the loops at the top that threads or work-groups share."""
-        found: list[Loop] = []
-        body = self.nest.body
-        while True:
-            loops = [s for s in body if isinstance(s, Loop)]
-            if len(loops) != 1 or loops[0].kind not in ("lane", "group", "parallel"):
-                return tuple(found)
-            if found and (not self.gpu or len(body) > 1):
-                return tuple(found)
-            found += loops
-            body = loops[0].body
+        self.crossed = self.blocked = self.along_lanes = False
+        self.grid = grid_of(nest)
 
     def result(self) -> Features:
-        self.body(self.nest.body, (), Polynomial.number(1.0))
+        """Count, and return the counts."""
+        top = _Around((), _ONE, _ONE, _ONE)
+        self.body(self.nest.body, top)
+        self.close(top)
         counts = tuple((n, self.counts[n]) for n in COUNTS if self.counts.get(n))
-        target: Target = "gpu" if self.gpu else "cpu"
-        form = Form(target, self.shape(), counts, len(self.variables), self.vectorizes)
+        target: Literal["cpu", "gpu"] = "gpu" if self.gpu else "cpu"
+        number = len(self.variables)
+        form = Form(target, self.shape(), counts, number, self.vectorizes)
         read, written, again = self.memory()
-        outer = math.prod(self.runs[x.index] for x in self.grid) or 1
-        near = int((read + written) / outer) if again else 0
+        near = self.near(read + written) if again else 0
         extents = tuple(self.variables)
         return Features(form, extents, read, written, again, near, self.items())
 
-    # Sizes ---------------------------------------------------------------------------
-
-    def variable(self, integer: int) -> Polynomial:
-        """Return an extent: kept in the text, or a variable."""
-        if integer in (0, 1):
-            return Polynomial.number(float(integer))
-        number = self.variables.setdefault(integer, len(self.variables))
-        return Polynomial.of(number)
-
-    def extent(self, loop: Loop) -> tuple[Polynomial, Polynomial, float]:
-        """Return how often a loop runs, one over that, and the mean as a number."""
-        extent = loop.extent
-        one = Polynomial.number(1.0)
-        if not isinstance(extent, Block):
-            if extent in (0, 1):
-                return Polynomial.number(float(extent)), one, float(extent)
-            number = self.variables.setdefault(extent, len(self.variables))
-            return Polynomial.of(number), Polynomial.of(number, -1), float(extent)
-        total = self.variable(extent.total)
-        counted = self.inverse.get(extent.loop, one)
-        mean = extent.total / max(self.runs.get(extent.loop, 1.0), 1.0)
-        return total * counted, one, mean
-
-    inverse: dict[str, Polynomial]
-
     def add(self, name: str, count: Polynomial) -> None:
+        """Count something."""
         self.counts[name] = self.counts.get(name, Polynomial()) + count
 
+    # Statements ----------------------------------------------------------------------
+
+    def body(self, body: Body, around: _Around) -> None:
+        """Count the statements of a body."""
+        for s in body:
+            match s:
+                case Let():
+                    self.let(s, around)
+                case Load():
+                    self.access(s, around)
+                    self.kinds[s.name] = s.dtype
+                    self.lets[s.name] = s
+                case Store():
+                    self.access(s, around)
+                case Accumulate():
+                    if self.combines[s.name].combine != "replace":
+                        self.operations("simple", 1.0, around)
+                case If():
+                    self.body(s.body, around)
+                case Loop():
+                    self.loop(s, around)
+
+    def close(self, around: _Around) -> None:
+        """Count what a body's runs did in all."""
+        for name, number in around.tally.items():
+            times = around.begun if name == "left" else around.times
+            self.add(name, times * number)
+
+    def let(self, s: Let, around: _Around) -> None:
+        """Count an operation."""
+        first = s.operands[1] if s.op == "select" else s.operands[0]
+        name, count = _operation(s, self.kind(first))
+        self.operations(name, count, around)
+        self.kinds[s.name] = s.dtype
+        self.lets[s.name] = s
+
+    def kind(self, operand: Operand) -> DType:
+        """Return an operand's dtype."""
+        match operand:
+            case str():
+                return self.kinds[operand]
+            case Size():
+                return dtypes.int64
+        return operand.dtype
+
+    def operations(self, name: str, count: float, around: _Around) -> None:
+        """Count operations of a class."""
+        if not count:
+            return
+        if self.gpu or name == "integer_divide":
+            around.count(name, count)
+        elif around.vector:
+            around.count(name, count * (1.0 if name == "double" else around.width))
+            around.count("left", count)
+        else:
+            around.count("scalar", count)
+
+    def access(self, s: Load | Store, around: _Around) -> None:
+        """Count a Load or Store."""
+        nbytes = self.kinds[s.buffer].itemsize
+        step = self.step(s.index, around.along)
+        jumps = step == _JUMP
+        if jumps and any(self.step(s.index, x) == 1 for x in around.loops):
+            self.crossed = True
+        if s.buffer in self.buffers:
+            self.along_lanes = self.along_lanes or step == 1
+            self.accesses.append(self.meet(s, around, nbytes))
+        elif not jumps:
+            around.count("scratch", nbytes)
+            return
+        if jumps or step is None:
+            around.count("strided" if jumps else "gather", nbytes)
+        elif not (self.gpu or around.vector):
+            around.count("scalar", 1.0)
+        else:
+            around.count("contiguous" if step else "broadcast", nbytes)
+
+    def meet(self, s: Load | Store, around: _Around, nbytes: int) -> _Access:
+        """Return how often an access runs, and how many bytes it meets."""
+        runs = math.prod(self.runs[x] for x in around.loops)
+        moving = self.loops_of(s.index)
+        places = math.prod(self.runs[x] for x in around.loops if x in moving) * nbytes
+        steps = [abs(c) for _, c in s.index.terms]
+        if all(self.step(s.index, x) != 1 for x in around.loops) and steps:
+            # No loop walks it in order: a whole cache line moves for each element.
+            places *= min(max(min(steps), 1), _LINE // nbytes)
+        return _Access(s, runs * nbytes, min(places, self.whole(s.buffer)))
+
+    def whole(self, buffer: str) -> int:
+        """Return the bytes of a buffer."""
+        b = self.buffers[buffer]
+        return b.size * b.dtype.itemsize
+
+    # How indices move ----------------------------------------------------------------
+
+    def step(self, index: Index, loop: str) -> int | None:
+        """Return by what an index moves with a loop: 0, 1, `_JUMP`; None: anyhow."""
+        total = 0
+        for name, c in index.terms:
+            motion = self.motion(name)
+            if loop in motion.random:
+                return None
+            total += c * motion.slopes.get(loop, 0)
+        return min(abs(total), _JUMP)
+
+    def loops_of(self, index: Index) -> frozenset[str]:
+        """Return the loops that an index moves with."""
+        found: frozenset[str] = frozenset()
+        for name, _ in index.terms:
+            motion = self.motion(name)
+            found |= motion.random | motion.slopes.keys()
+        return found
+
+    def motion(self, name: str) -> _Motion:
+        """Return how a name of an index moves with the loops around it."""
+        found = self.moves.get(name)
+        if found is None:
+            found = self.moves[name] = self._motion(self.lets.get(name))
+        return found
+
+    def _motion(self, s: Let | Load | None) -> _Motion:
+        match s:
+            case None:
+                return _Motion({}, frozenset())
+            case Load():
+                return _Motion({}, self.loops_of(s.index))
+        parts = [self.motion(o) for o in s.operands if isinstance(o, str)]
+        random = frozenset().union(*(m.random for m in parts))
+        if s.op in _AFFINE and not random:
+            return _Motion(_combined(s, parts), random)
+        return _Motion({}, random.union(*(m.slopes.keys() for m in parts)))
+
+    # Loops ---------------------------------------------------------------------------
+
+    def loop(self, s: Loop, around: _Around) -> None:
+        """Count a loop's body."""
+        for a in s.accumulators:
+            self.combines[a.name] = a
+            self.kinds[a.name] = a.dtype
+        count = self.extent(s)
+        self.kinds[s.index] = dtypes.int64
+        if s.extent == 1:
+            self.body(s.body, around)
+        elif s.extent != 0:
+            self.moves[s.index] = _Motion({s.index: 1}, frozenset())
+            inside = evolve(
+                around,
+                loops=(*around.loops, s.index),
+                times=around.times * count,
+                begun=around.times,
+                tally={},
+            )
+            inner = any(isinstance(x, Loop) and x.extent != 1 for x in walk(s.body))
+            if self.gpu:
+                inside = self.gpu_loop(s, inside, count, inner)
+            else:
+                inside = self.cpu_loop(s, inside, inner)
+            self.body(s.body, inside)
+            self.close(inside)
+
+    def extent(self, s: Loop) -> Polynomial:
+        """Return how often a loop runs each time, and note it as a number."""
+        extent, self.inverse[s.index] = s.extent, _ONE
+        if isinstance(extent, Block):
+            runs = max(self.runs[extent.loop], 1.0)
+            self.runs[s.index] = extent.total / runs
+            return self.variable(extent.total) * self.inverse[extent.loop]
+        self.runs[s.index] = float(extent)
+        if extent > 1:
+            self.inverse[s.index] = self.variable(extent, -1)
+        return self.variable(extent)
+
+    def variable(self, integer: int, power: int = 1) -> Polynomial:
+        """Return an extent: 0 and 1 stay in the text, others are lifted from it."""
+        if integer in (0, 1):
+            return _ONE * float(integer)
+        number = self.variables.setdefault(integer, len(self.variables))
+        return Polynomial.of(number, power)
+
+    def cpu_loop(self, s: Loop, inside: _Around, inner: bool) -> _Around:
+        """Return what stands around a loop's body on a CPU: vectors where it can."""
+        if inner:
+            below = [x for x in s.body if isinstance(x, Loop)]
+            self.blocked |= s.kind == "serial" and any(x.kind == "item" for x in below)
+            return evolve(inside, along="", vector=False)
+        self.add("start", inside.begun)
+        recurs = {a.name for a in s.accumulators if a.combine == "replace"}
+        if recurs:
+            self.add("serial", inside.times * _latency(s.body, recurs))
+        vector = self.is_vector(s)
+        self.vectorizes &= vector
+        return evolve(inside, along=s.index, width=_width(s.body), vector=vector)
+
+    def gpu_loop(
+        self, s: Loop, inside: _Around, count: Polynomial, inner: bool
+    ) -> _Around:
+        """Return what stands around a loop's body on a GPU."""
+        if s in self.grid:
+            return evolve(inside, along=s.index if s.kind == "lane" else "")
+        if s.kind == "item":
+            inside = evolve(inside, along=s.index)
+            count = count * (1.0 / self.nest.group)
+            self.add("start", inside.begun)
+        inside = evolve(inside, chain=inside.chain * count)
+        if not inner:
+            self.add("serial", inside.chain)
+        return inside
+
+    def is_vector(self, s: Loop) -> bool:
+        """Say whether LLVM makes vectors of an innermost loop.
+
+        It does, reductions and gathers included, but for recurrences, strides that it
+        does not know (they are words), and quotients of integers.
+        """
+        for x in walk(s.body):
+            match x:
+                case Accumulate():
+                    if self.combines.get(x.name, _OWN).combine == "replace":
+                        return False
+                case Let():
+                    if x.op in ("quo", "rem") and not dtypes.is_float(x.dtype):
+                        return False
+                case Load() | Store():
+                    if abs(x.index.coefficient(s.index)) > 1:
+                        return False
+        return s.kind != "serial" or bool(s.accumulators)
+
+    # The whole Nest ------------------------------------------------------------------
+
+    def shape(self) -> str:
+        """Return what kind of loops these are."""
+        combines = {a.combine for a in self.combines.values()}
+        if "replace" in combines:
+            return "scan"
+        if self.crossed and not combines:
+            return "transposed"
+        inner = len(self.runs) > len(self.grid) and self.gpu
+        lanes = bool(self.grid) and self.grid[-1].kind == "lane"
+        columns = inner and lanes and self.along_lanes
+        if columns or (self.blocked and self.nest.scratch):
+            return "column"
+        return "row" if combines else "elementwise"
+
+    def memory(self) -> tuple[int, int, int]:
+        """Return bytes read, written, and met again."""
+        read: dict[str, float] = {}
+        written: dict[str, float] = {}
+        moved = 0.0
+        for a in self.accesses:
+            name = a.statement.buffer
+            stores = isinstance(a.statement, Store)
+            moved += a.runs
+            if stores or name not in written:
+                kept = written if stores else read
+                kept[name] = kept.get(name, 0.0) + a.places
+        totals = [
+            sum(min(n, self.whole(name)) for name, n in kept.items())
+            for kept in (read, written)
+        ]
+        again = max(moved - sum(totals), 0.0)
+        return int(totals[0]), int(totals[1]), int(again)
+
+    def near(self, touched: int) -> int:
+        """Return about how many bytes lie between two accesses to a place."""
+        if self.gpu:
+            return int(touched * min(1.0, _AT_ONCE / self.items()))
+        return int(touched / max(math.prod(self.runs[x.index] for x in self.grid), 1.0))
+
     def items(self) -> int:
-        total = math.prod(self.runs[x.index] for x in self.grid)
+        """Return the pieces that threads share, or the work-items of all groups."""
+        total = int(math.prod(self.runs[x.index] for x in self.grid))
+        group = self.nest.group
         if not self.gpu:
             chunk = self.nest.chunk
-            return max(-(-int(total) // chunk), 1) if chunk else 1
+            return max(-(-total // chunk), 1) if chunk else 1
         lanes = bool(self.grid) and self.grid[-1].kind == "lane"
-        groups = -(-int(total) // self.nest.group) if lanes else int(total)
-        return max(groups * self.nest.group, 1)
+        return max((-(-total // group) if lanes else total) * group, 1)
+
+
+def grid_of(nest: Nest) -> tuple[Loop, ...]:
+    """Return the loops at the top that threads or work-groups share."""
+    found: list[Loop] = []
+    body = nest.body
+    while True:
+        loops = [s for s in body if isinstance(s, Loop)]
+        if len(loops) != 1 or loops[0].kind not in ("lane", "group", "parallel"):
+            return tuple(found)
+        if found and (not nest.group or len(body) > 1):
+            return tuple(found)
+        found += loops
+        body = loops[0].body
+
+
+def _latency(body: Body, carried: set[str]) -> float:
+    """Return the longest chain of operations from a carry to its next value."""
+    depth: dict[Operand, float] = dict.fromkeys(carried, 0.0)
+    longest = _QUICK
+    for s in walk(body):
+        if isinstance(s, Let):
+            found = [depth[o] for o in s.operands if o in depth]
+            if found:
+                quick = not dtypes.is_float(s.dtype) or s.op == "select"
+                depth[s.name] = max(found) + (_QUICK if quick else _DEEP.get(s.op, 1.0))
+        elif isinstance(s, Accumulate) and s.name in carried:
+            longest = max(longest, depth.get(s.operand, 0.0))
+    return longest
+
+
+def _combined(s: Let, parts: list[_Motion]) -> dict[str, int]:
+    """Return the slopes of a sum, product, or part of a number that moves."""
+    found: dict[str, int] = {}
+    for k, motion in enumerate(parts):
+        sign = -1 if k and s.op == "sub" else 1
+        for x, c in motion.slopes.items():
+            found[x] = found.get(x, 0) + c * sign
+    if s.op == "quo":
+        # It rests while its remainder runs: moving, but rarely.
+        return dict.fromkeys(found, 0)
+    if s.op == "mul":
+        fixed = [o.value for o in s.operands if isinstance(o, (Constant, Size))]
+        return {x: c * int(fixed[0] if fixed else _JUMP) for x, c in found.items()}
+    return found
+
+
+def _width(body: Body) -> float:
+    sizes = [s.dtype.itemsize for s in walk(body) if isinstance(s, (Let, Load))]
+    return max(sizes, default=4) / 4
+
+
+def _operation(s: Let, kind: DType) -> tuple[str, float]:
+    """Return the class of an operation, and how many instructions it takes."""
+    op, dtype = s.op, s.dtype
+    if op == "cast":
+        count = _conversion(kind, dtype)
+    elif op in ("quo", "rem") and not dtypes.is_float(dtype):
+        return "integer_divide", 1.0
+    elif op in ("min", "max") and dtypes.is_float(dtype):
+        count = _EXTREME
+    elif op == "muladd" and not dtypes.is_float(dtype):
+        count = 2.0
+    else:
+        count = _INSTRUCTIONS.get(op, 1.0)
+    if count and dtypes.float64 in (dtype, kind):
+        return "double", _DOUBLE.get(op, count)
+    if op in ("div", "sqrt"):
+        return "divide", count
+    return "muladd" if op == "muladd" and count == 1.0 else "simple", count
+
+
+def _conversion(source: DType, target: DType) -> float:
+    if source == target:
+        return 0.0
+    if target in dtypes.HALVES:
+        return _TO_BFLOAT if target == dtypes.bfloat16 else _TO_HALF
+    if dtypes.is_float(source) and dtypes.is_integer(target):
+        return _SATURATING
+    return _TO_HALF if source in dtypes.HALVES else 1.0
+
+
+_ONE = Polynomial.number(1.0)
+_AFFINE = frozenset(("add", "sub", "mul", "cast", "rem", "quo"))
+_OWN = Accumulator("", dtypes.float32, "add", Constant(0, dtypes.float32))

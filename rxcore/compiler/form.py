@@ -1,0 +1,129 @@
+"""Forms and Features: the counts of what a kernel does, as data.
+
+A `Form` is what all Nests of equal text share: polynomials of the integers that vary
+between them. So it is compiled into one expression once (`rxcore/runtime/cost`), and
+`Features` add the numbers of one Nest.
+
+What is counted (an access or an operation counts as often as it runs):
+
+- bytes that the processor loads and stores, by how the loop that vectors (or the
+  work-items of a group) run along walks them: `contiguous`, `broadcast`, `strided`,
+  `gather`, and those of `scratch`;
+- operations: `simple`, `muladd`, `divide` (roots too), `integer_divide`, `double`
+  (float64), and on a CPU `scalar`: all that does not become vector instructions. On a
+  CPU they count by the widest value of their loop, in units of 4 bytes, as that
+  decides how many a vector holds;
+- `start`: how often an innermost loop begins, `left`: the operations of one iteration
+  at each start, as some iterations do not fill a vector;
+- `serial`: on a CPU, steps of recurrences, each times the operations from one value of
+  the carry to the next; on a GPU, the iterations that one work-item makes in turn.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attrs import field, frozen
+
+from rxcore.compiler.polynomial import Polynomial
+
+__all__ = ["COUNTS", "Features", "Form", "handmade"]
+
+# What a Form may count, in the order in which it is shown.
+COUNTS = (
+    *("contiguous", "broadcast", "strided", "gather", "scratch"),
+    *("simple", "muladd", "divide", "integer_divide", "double", "scalar"),
+    *("start", "left", "serial"),
+)
+
+
+@frozen
+class Form:
+    """What all Nests of one text share; equal texts have equal Forms.
+
+    Args:
+        target: `cpu` or `gpu`: what the Nest was scheduled for; `kernel` for a
+            hand-made one.
+        shape: `elementwise`, `row`, `scan`, `column`, `transposed`, or the name of a
+            hand-made kernel.
+        counts: what is counted, each as a polynomial of the extents.
+        extents: how many extents there are.
+        vectorizes: whether every innermost loop becomes vector instructions.
+    """
+
+    target: Literal["cpu", "gpu", "kernel"]
+    shape: str
+    counts: tuple[tuple[str, Polynomial], ...]
+    extents: int
+    vectorizes: bool = True
+    _hash: int = field(init=False, eq=False, repr=False)
+
+    @_hash.default
+    def _find_hash(self) -> int:
+        return hash((self.target, self.shape, self.counts, self.extents))
+
+    def __hash__(self) -> int:
+        # Found once: a Form is looked up at every prediction.
+        return self._hash
+
+
+@frozen
+class Features:
+    """A Form with the numbers of one Nest.
+
+    Args:
+        form: what is counted.
+        extents: the integers that the polynomials are of, each once.
+        read: bytes of memory that are read, each place once.
+        written: bytes of memory that are written, each place once.
+        again: bytes read or written at places that were there already.
+        near: about how many bytes lie between one access to a place and the next.
+        items: the pieces that threads may share, or the work-items of all groups.
+    """
+
+    form: Form
+    extents: tuple[int, ...]
+    read: int
+    written: int
+    again: int = 0
+    near: int = 0
+    items: int = 1
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """All numbers, in the order in which a compiled cost takes them."""
+        rest = (self.read, self.written, self.again, self.near, self.items)
+        return (*self.extents, *rest)
+
+    @property
+    def touched(self) -> int:
+        """The working set in bytes: every place once."""
+        return self.read + self.written
+
+    def counts(self) -> dict[str, float]:
+        """Return the counts as numbers.
+
+        Example:
+            >>> handmade("matmul", 2e9, 12e6).counts()
+            {'muladd': 2000000000.0}
+        """
+        return {name: p.value(self.extents) for name, p in self.form.counts}
+
+
+_kernels: dict[str, Form] = {}
+
+
+def handmade(shape: str, flops: float, nbytes: float, items: int = 1 << 20) -> Features:
+    """Return the features of a hand-made kernel, which says itself what it does.
+
+    Args:
+        shape: its name.
+        flops: its arithmetic operations.
+        nbytes: bytes that it moves to and from memory.
+        items: the pieces or work-items that share the work.
+    """
+    form = _kernels.get(shape)
+    if form is None:
+        counts = (("muladd", Polynomial.of(0)),)
+        form = _kernels[shape] = Form("kernel", shape, counts, 1)
+    return Features(form, (int(flops),), int(nbytes), 0, items=items)

@@ -1,0 +1,263 @@
+"""The programs that a device is measured with: each shape of loops at several sizes.
+
+Each one exercises a few of the rates of a device profile (`rxcore/runtime/cost`) and
+is small enough to run in milliseconds. The sizes of one program run from what a first
+cache holds to what only memory does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import frozen
+
+from rxcore.base import dtypes
+from rxcore.compiler.form import Features, handmade
+from rxcore.control.scan import scan
+from rxcore.ir.graph import Graph
+from rxcore.ir.types import Type
+from rxcore.ops import compare, gather, join, mathematics, reduce, shape
+from rxcore.ops.convert import convert
+from rxcore.ops.cumulate import cumsum
+from rxcore.ops.matmul import matmul
+from rxcore.ops.sort import sort
+from rxcore.trace.capture import capture
+
+__all__ = ["PROGRAMS", "QUICK", "CalibrationProgram"]
+
+_SIZES = (1 << 11, 1 << 14, 1 << 17, 1 << 20, 1 << 23)
+
+
+@frozen(eq=False)
+class CalibrationProgram:
+    """A pure function at several sizes.
+
+    Args:
+        name: what to call it.
+        function: of arrays; returns a list of arrays.
+        types: from a size (elements of the largest argument) to argument Types.
+        sizes: the sizes to run it at.
+        kernel: from a size to the features of the hand-made kernel that it runs, for
+            programs that are no Nests.
+    """
+
+    name: str
+    function: Callable[..., list[Any]]
+    types: Callable[[int], list[Type]]
+    sizes: tuple[int, ...] = _SIZES
+    kernel: Callable[[int], Features] | None = None
+
+    def graph(self, size: int) -> Graph:
+        """Return the Graph at a size."""
+        return capture(self.function, self.types(size)).graph
+
+
+f32, f64, i32, i8 = dtypes.float32, dtypes.float64, dtypes.int32, dtypes.int8
+bf16 = dtypes.bfloat16
+
+
+def _flat(*kinds: Any) -> Callable[[int], list[Type]]:
+    return lambda n: [Type(k, (n,)) for k in kinds]
+
+
+def _rows(width: int, *kinds: Any) -> Callable[[int], list[Type]]:
+    """Return matrices with rows of a length, or as many columns where it is < 0."""
+
+    def types(n: int) -> list[Type]:
+        other = max(n // abs(width), 1)
+        dims = (other, width) if width > 0 else (-width, other)
+        return [Type(k, dims) for k in kinds]
+
+    return types
+
+
+def _square(*kinds: Any) -> Callable[[int], list[Type]]:
+    def types(n: int) -> list[Type]:
+        side = round(n**0.5)
+        return [Type(k, (side, side)) for k in kinds]
+
+    return types
+
+
+def _spread(*kinds: Any, width: int) -> Callable[[int], list[Type]]:
+    return lambda n: [Type(kinds[0], (n // width, width)), Type(kinds[1], (width,))]
+
+
+def _polynomial(degree: int) -> Callable[..., list[Any]]:
+    def function(x: Any, y: Any) -> list[Any]:
+        total = x
+        for k in range(degree):
+            total = total * y + (x if k % 2 else 0.5)
+        return [total]
+
+    return function
+
+
+def _alternating(steps: int) -> Callable[..., list[Any]]:
+    def function(x: Any, y: Any) -> list[Any]:
+        total = x
+        for k in range(steps):
+            other = (y, total * x, x)[k % 3]
+            total = compare_step(total, other, k)
+        return [total]
+
+    def compare_step(total: Any, other: Any, k: int) -> Any:
+        if k % 4 == 3:
+            return compare.select(total > other, total - other, other)
+        return total + other if k % 4 else total - other
+
+    return function
+
+
+def _softmax(x: Any) -> list[Any]:
+    e = mathematics.exp(x - reduce.max_(x, -1, keepdims=True))
+    return [e / reduce.sum_(e, -1, keepdims=True)]
+
+
+def _normal(x: Any, axis: int) -> list[Any]:
+    n = x.shape[axis]
+    mean = reduce.sum_(x, axis, keepdims=True) / n
+    rest = x - mean
+    variance = reduce.sum_(rest * rest, axis, keepdims=True) / n
+    return [rest * mathematics.rsqrt(variance + 1e-5)]
+
+
+def _leaky(xs: Any, v: Any) -> list[Any]:
+    """Step leaky neurons that fire, and start again, above a threshold."""
+
+    def step(v: Any, x: Any) -> tuple[Any, Any]:
+        v = v * 0.9 + x
+        fired = v > 1.0
+        return compare.select(fired, v - 1.0, v), convert(fired, f32)
+
+    last, fired = scan(step, v, xs)
+    return [last, fired]
+
+
+def _decay(xs: Any, v: Any) -> list[Any]:
+    last, _ = scan(lambda v, x: (v * 0.5 + x, None), v, xs)
+    return [last]
+
+
+def _bounded(xs: Any, v: Any) -> list[Any]:
+    return list(scan(lambda v, x: (mathematics.tanh(v + x),) * 2, v, xs))
+
+
+def _steps(lanes: int, steps: int = 0) -> Callable[[int], list[Type]]:
+    def types(n: int) -> list[Type]:
+        count = steps or n // lanes
+        width = n // count
+        return [Type(f32, (count, width)), Type(f32, (width,))]
+
+    return types
+
+
+def _matmul_work(n: int) -> Features:
+    side = round(n**0.5)
+    return handmade("matmul", 2.0 * side**3, 12.0 * side**2)
+
+
+def _sort_work(n: int) -> Features:
+    count = max(n.bit_length() - 1, 1)
+    return handmade("sort", float(n * count), 8.0 * n)
+
+
+P = CalibrationProgram
+PROGRAMS: tuple[CalibrationProgram, ...] = (
+    # Elementwise: bytes, then each class of operations.
+    P("scale", lambda x: [x * 0.5], _flat(f32)),
+    P("add", lambda x, y: [x + y], _flat(f32, f32)),
+    P("add four", lambda a, b, c, d: [a + b + c + d], _flat(f32, f32, f32, f32)),
+    P("two results", lambda x, y: [x + y, x * y], _flat(f32, f32)),
+    P("polynomial", _polynomial(8), _flat(f32, f32)),
+    P("long polynomial", _polynomial(30), _flat(f32, f32)),
+    P("chain", _alternating(10), _flat(f32, f32)),
+    P("long chain", _alternating(30), _flat(f32, f32)),
+    P("exp", lambda x: [mathematics.exp(x)], _flat(f32)),
+    P("tanh", lambda x, y: [mathematics.tanh(x * y) + x], _flat(f32, f32)),
+    P("log of exp", lambda x: [mathematics.log(mathematics.exp(x) + 1.0)], _flat(f32)),
+    P("quotients", lambda x, y: [x / y + y / (x + 2.0)], _flat(f32, f32)),
+    P("roots", lambda x: [mathematics.sqrt(x) + mathematics.sqrt(x + 1.0)], _flat(f32)),
+    P("add doubles", lambda x, y: [x + y], _flat(f64, f64), _SIZES[:4]),
+    P("exp of doubles", lambda x: [mathematics.exp(x)], _flat(f64), _SIZES[:4]),
+    P("integers", lambda x, y: [x * y + (x ^ y)], _flat(i32, i32)),
+    P("integer quotients", lambda x, y: [x // y], _flat(i32, i32), _SIZES[:4]),
+    P("bytes", lambda x, y: [x + y], _flat(i8, i8)),
+    P("from bytes", lambda x: [convert(x, f32) * 0.1], _flat(i8)),
+    P("to integers", lambda x: [convert(x, i32)], _flat(f32), _SIZES[:4]),
+    P("halves", lambda x: [convert(convert(x, f32) * 2.0, bf16)], _flat(bf16)),
+    P("row vector", lambda x, b: [x + b], _spread(f32, f32, width=256)),
+    P("short row vector", lambda x, b: [x * b + 1.0], _spread(f32, f32, width=10)),
+    P(
+        "every third",
+        lambda x: [shape.slice_(x, (0,), x.shape, (3,)) * 2.0],
+        _flat(f32),
+    ),
+    P("gather", lambda x, i: [gather.take(x, i, 0, mode="clip")], _flat(f32, i32)),
+    P("join", lambda x, y: [join.concatenate([x, y], 1)], _rows(256, f32, f32)),
+    # Rows.
+    P("row sums", lambda x: [reduce.sum_(x, 1)], _rows(512, f32)),
+    P("row maxima", lambda x: [reduce.max_(x, 1)], _rows(300, f32)),
+    P("short row sums", lambda x: [reduce.sum_(x, 1)], _rows(10, f32)),
+    P("odd row sums", lambda x: [reduce.sum_(x * x, 1)], _rows(37, f32)),
+    P(
+        "row sums of exp",
+        lambda x: [reduce.sum_(mathematics.exp(x), 1)],
+        _rows(200, f32),
+    ),
+    P("softmax", _softmax, _rows(1000, f32)),
+    P("short softmax", _softmax, _rows(20, f32)),
+    P("normalize rows", lambda x: _normal(x, 1), _rows(768, f32)),
+    P("normalize short rows", lambda x: _normal(x, 1), _rows(50, f32)),
+    P("double row sums", lambda x: [reduce.sum_(x, 1)], _rows(256, f64), _SIZES[:4]),
+    P("total", lambda x: [reduce.sum_(x)], _flat(f32)),
+    P("total of products", lambda x, y: [reduce.sum_(x * y)], _flat(f32, f32)),
+    # Columns, and scans by lanes.
+    P("column sums", lambda x: [reduce.sum_(x, 0)], _rows(1000, f32)),
+    P("narrow column sums", lambda x: [reduce.sum_(x, 0)], _rows(64, f32)),
+    P("column maxima", lambda x: [reduce.max_(x * 2.0 + 1.0, 0)], _rows(5000, f32)),
+    P("normalize columns", lambda x: _normal(x, 0), _rows(300, f32)),
+    P(
+        "column sums of exp",
+        lambda x: [reduce.sum_(mathematics.exp(x), 0)],
+        _rows(700, f32),
+    ),
+    P("running sums down", lambda x: [cumsum(x, 0)], _rows(512, f32), _SIZES[:4]),
+    P("neurons", _leaky, _steps(0, 32)),
+    P("few neurons", _leaky, _steps(64), _SIZES[:4]),
+    P("decay", _decay, _steps(0, 100)),
+    P("bounded", _bounded, _steps(0, 20)),
+    # Recurrences of few lanes.
+    P("running sums", lambda x: [cumsum(x, 1)], _rows(512, f32)),
+    P("one running sum", lambda x: [cumsum(x, 0)], _flat(f32), _SIZES[:4]),
+    P("one neuron", _leaky, _steps(1), _SIZES[:4]),
+    P("eight lanes", _bounded, _steps(8), _SIZES[:4]),
+    # Transposes.
+    P("transpose", lambda x: [shape.transpose(x) * 2.0], _square(f32)),
+    P("symmetric part", lambda x: [x + shape.transpose(x)], _square(f32)),
+    P(
+        "exp of transpose",
+        lambda x: [mathematics.exp(shape.transpose(x))],
+        _square(f32),
+    ),
+    P("thin transpose", lambda x: [shape.transpose(x) + 1.0], _rows(32, f32)),
+    # Hand-made kernels.
+    P(
+        "matmul",
+        lambda x, y: [matmul(x, y)],
+        _square(f32, f32),
+        (1 << 10, 1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 20),
+        _matmul_work,
+    ),
+    P("sort", lambda x: [sort(x)], _flat(f32), _SIZES[:4], _sort_work),
+)
+
+_QUICK_NAMES = ("add", "chain", "exp", "row sums")
+# What tells in a third of a second how a device's bandwidth, arithmetic and launches
+# compare with a profile.
+QUICK: tuple[CalibrationProgram, ...] = tuple(
+    P(p.name, p.function, p.types, (p.sizes[0], p.sizes[3]))
+    for p in PROGRAMS
+    if p.name in _QUICK_NAMES
+)
