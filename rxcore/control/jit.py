@@ -383,7 +383,7 @@ class _Jitted:
             return entry.flattened.result(outs)
         with timeline.span("choice", self.name) as told:
             placed = place(entry.variants, operands, self.device)
-            told.note(device=placed.target or "cpu", reason=placed.reason)
+            told.note(device=str(placed.target or "cpu"), reason=placed.reason)
         outs, where = run_at(entry.variants, placed, operands)
         outs = _owned(entry.variants.aliases, outs, operands)
         if config.current().debug_nans:
