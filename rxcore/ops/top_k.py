@@ -9,6 +9,7 @@ import numpy as np
 
 from rxcore.base import dtypes, errors
 from rxcore.base.dtypes import DType
+from rxcore.base.lazy import LazyModule
 from rxcore.ir.primitive import Native, NoRule, Primitive
 from rxcore.ir.types import Type
 from rxcore.ops import shape as maps
@@ -16,10 +17,14 @@ from rxcore.ops.gather import take_along_axis
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.ops.sort import distinct, sortable
 from rxcore.trace.bind import as_numeric
+from rxcore_kernels.opencl_facts import Facts
 from rxcore_kernels.plan import Plan
 from rxcore_kernels.top_k import plan_top_k
 
 __all__ = ["top_k"]
+
+# Loaded when something first runs on a device.
+top_k_opencl = LazyModule("rxcore_kernels.top_k_opencl")
 
 
 def _infer(x: Type, *, k: int) -> tuple[Type, Type]:
@@ -42,6 +47,12 @@ def _reference(x: Any, *, k: int) -> tuple[Any, Any]:
 def _plan(x: Type, *, k: int) -> Plan:
     n = x.shape[-1]
     return plan_top_k(x.dtype.name, x.size // max(n, 1), n, k)
+
+
+def _launches(facts: Facts, x: Type, *, k: int) -> Any:
+    n = x.shape[-1]
+    rows = x.size // max(n, 1)
+    return top_k_opencl.launch_top_k(facts, x.dtype.name, rows, n, k)
 
 
 def _jvp(primals: Any, tangents: Any, *, k: int) -> Any:
@@ -67,7 +78,7 @@ _top_k: Primitive = Primitive(
     name="top_k",
     family="sort",
     infer=_infer,
-    lower=Native(_plan),
+    lower=Native(_plan, launches=_launches),
     reference=_reference,
     jvp=_jvp,
     transpose=NoRule("top_k is not linear; its derivative is a gather"),
