@@ -71,7 +71,13 @@ class Target:
 
     @property
     def facts(self) -> Facts:
-        """What the device can do."""
+        """What the device can do.
+
+        An OpenCL CPU device is described as a GPU, which it is there to test, unless
+        calls may be placed on it: then kernels are shaped for what it is.
+        """
+        if self.is_cpu and config.current().allow_opencl_cpu:
+            return self.device.facts_as_cpu
         return self.device.facts
 
     @property

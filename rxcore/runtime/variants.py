@@ -37,8 +37,8 @@ class Variants:
 
     graph: Graph
     _cpu: Program | None = None
-    _drafts: dict[Target, DeviceDraft | Unsupported] = field(factory=dict)
-    _programs: dict[Target, DeviceProgram] = field(factory=dict)
+    _drafts: dict[Any, DeviceDraft | Unsupported] = field(factory=dict)
+    _programs: dict[Any, DeviceProgram] = field(factory=dict)
 
     @property
     def cpu(self) -> Program:
@@ -62,13 +62,14 @@ class Variants:
         Raises:
             Unsupported: the device lacks what the program needs.
         """
-        found = self._drafts.get(target)
+        facts = target.facts
+        found = self._drafts.get((target, facts.kind))
         if found is None:
             try:
-                found = draft(self.graph, target.facts, target.device)
+                found = draft(self.graph, facts, target.device)
             except Unsupported as reason:
                 found = reason
-            found = self._drafts.setdefault(target, found)
+            found = self._drafts.setdefault((target, facts.kind), found)
         if isinstance(found, Unsupported):
             raise found
         return found
@@ -80,11 +81,12 @@ class Variants:
             Unsupported: the device lacks what the program needs.
             DeviceFault: a kernel cannot be built.
         """
-        found = self._programs.get(target)
+        key = (target, target.facts.kind)
+        found = self._programs.get(key)
         if found is None:
             with timeline.span("compile", "program", device=target.name):
                 made = bind(self.draft(target), target.device)
-            found = self._programs.setdefault(target, made)
+            found = self._programs.setdefault(key, made)
         return found
 
     def run_cpu(self, args: Sequence[Array]) -> list[Array]:
