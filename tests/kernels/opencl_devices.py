@@ -29,8 +29,18 @@ def check_limits(facts, plan):
         assert each.nbytes > 0
 
 
+class Cutting:
+    """The device with each launch cut in three, as one of a long time is."""
+
+    def __getattr__(self, name):
+        return getattr(DEVICE, name)
+
+    def launch(self, *arguments):
+        DEVICE.launch(*arguments, seconds=1.4)
+
+
 def run(facts, plan, inputs, outputs):
     """Run a plan on the device, within the facts."""
     assert plan is not None
     check_limits(facts, plan)
-    opencl.run_launches(DEVICE, plan, inputs, outputs)
+    opencl.run_launches(Cutting(), plan, inputs, outputs)
