@@ -59,13 +59,14 @@ def placed_eagerly(
 
 def _target(primitive: Primitive, args: Sequence[Array]) -> tuple[Target | None, bool]:
     """Return where an op runs, and whether no operand insists on that."""
-    site: Any = None
+    site = call_site() if args else None
+    name = config.current().default_device
     fixed: list[Array] = []
     loose: list[Array] = []
     for a in args:
-        if site is None:
-            site = call_site()
-        (loose if is_free(a, site) else fixed).append(a)
+        # What lies on the CPU follows the default device, as new arrays do.
+        follows = a.home is None and name is not None
+        (loose if follows or is_free(a, site) else fixed).append(a)
     homes = {a.home for a in fixed}
     if len(homes) > 1:
         _refuse(primitive, fixed)
@@ -74,8 +75,7 @@ def _target(primitive: Primitive, args: Sequence[Array]) -> tuple[Target | None,
     for a in loose:
         if a.home is not None:
             return a.home, True
-    name = config.current().default_device
-    return (None if name is None else find(name)), True
+    return (None if name is None else find(name)), name is None
 
 
 def _refuse(primitive: Primitive, args: Sequence[Array]) -> NoReturn:
