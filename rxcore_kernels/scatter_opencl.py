@@ -66,8 +66,8 @@ def launch_scatter(
             out[at] = updates[b]  # "set"; "add": out[at] + updates[b], ...
 
     Updates follow each other in row-major order of the batch. Sums and products of
-    floats are joined in an order that depends on nothing but the indices; where no more
-    than a few updates meet it is the order above.
+    floats are joined in an order that depends on nothing but the indices. It is the
+    order above for up to `FEW` updates, and wherever no more than two meet.
 
     Args:
         facts: the device.
