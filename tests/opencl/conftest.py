@@ -1,0 +1,18 @@
+"""A second device for all tests here: the first one, described as a small one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from rxcore_kernels import opencl
+from tests.opencl.small import both
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _two_devices() -> Iterator[None]:
+    """Let `opencl` be the first device, `opencl:1` the same with small facts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(opencl, "devices", lambda found=opencl.devices: both(found()[0]))
+        yield
