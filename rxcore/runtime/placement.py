@@ -48,7 +48,7 @@ def place(_variants: Variants, args: Sequence[Array], device: str | None) -> Pla
     if name is not None:
         which = "default" if device is None else "function's"
         return Placed(find(name, "jit"), False, reason=f"it is the {which} device")
-    homes = {a.home for a in args if a.home is not None}
+    homes = {a.home for a in args if a.home is not None and not a.home.fault}
     for home in homes:
         if home.is_cpu and not config.current().allow_opencl_cpu:
             return Placed(home, False, reason="the user put an argument there")

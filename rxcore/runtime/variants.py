@@ -84,10 +84,22 @@ class Variants:
         key = (target, target.facts.kind)
         found = self._programs.get(key)
         if found is None:
-            with timeline.span("compile", "program", device=target.name):
-                made = bind(self.draft(target), target.device)
+            made = self._bound(target)
             found = self._programs.setdefault(key, made)
         return found
+
+    def _bound(self, target: Target) -> DeviceProgram:
+        made = self.draft(target)
+        try:
+            with timeline.span("compile", "program", device=target.name):
+                return bind(made, target.device)
+        except DeviceFault as fault:
+            if fault.kind not in ("build", "limit"):
+                raise
+            # It would fail again, after as long a time.
+            reason = Unsupported(str(fault))
+            self._drafts[(target, target.facts.kind)] = reason
+            raise reason from fault
 
     def run_cpu(self, args: Sequence[Array]) -> list[Array]:
         """Launch on the CPU; what lies on devices is fetched."""
@@ -118,7 +130,8 @@ def run_on(
     Returns:
         The results, not waited for, and where they are (None: the CPU).
     """
-    for attempt in (0, 1):
+    why = target.fault
+    for attempt in (0, 1) if not why else ():
         try:
             return launch(variants, target, args), target
         except Unsupported as reason:
