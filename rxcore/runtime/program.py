@@ -275,6 +275,4 @@ def program_of(graph: Graph) -> Program:
             made = compile_graph(graph)
         with _lock:
             found = _programs.setdefault(key, made)
-    else:
-        timeline.mark("cache", "memory hit", launches=found.launches)
     return found

@@ -119,6 +119,8 @@ def variants_of(graph: Graph) -> Variants:
     if found is None:
         with _lock:
             found = _variants.setdefault(graph.key, Variants(graph))
+    else:
+        timeline.mark("cache", "memory hit", what="program")
     return found
 
 
