@@ -91,6 +91,7 @@ class Profile:
         self._recorder = Recorder()
         self._queues: list[_Queue] = []
         self._state = "new"
+        self._events: list[Event] | None = None
 
     def __enter__(self) -> Self:
         if self._state != "new":
@@ -112,13 +113,14 @@ class Profile:
         devices.watchers.remove(self._watch)
         for queue in self._queues:
             with (
-                timeline.span("wait", "finish", device=queue.target),
+                timeline.span("wait", "finish", device=queue.target.name),
                 contextlib.suppress(DeviceFault),
             ):
                 queue.target.device.finish()
         self._recorder.stop()
         for queue in self._queues:
             queue.target.device.recordings.remove(queue.recording)
+        self._events = self.events
         self._state = "closed"
         if self.path is not None:
             self.path.write_text(json.dumps(self.trace()), encoding="utf-8")
@@ -133,6 +135,8 @@ class Profile:
     @property
     def events(self) -> list[Event]:
         """Everything so far, by time; what contains others stands before them."""
+        if self._events is not None:
+            return self._events
         found = list(self._recorder.events)
         launches = _Launches(found)
         for queue in self._queues:
