@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from attrs import frozen
 
 from rxcore.base import errors
 from rxcore.ir.graph import Graph
 from rxcore.loops.nest import Nest
-from rxcore.runtime.assemble_device import Unsupported
-from rxcore.runtime.device_program import DeviceDraft
-from rxcore.runtime.devices import find
+from rxcore.runtime.devices import Unsupported, find
 from rxcore.runtime.program import Program
 from rxcore.runtime.variants import variants_of
+
+if TYPE_CHECKING:
+    from rxcore.runtime.device_program import DeviceDraft
 
 
 @frozen(eq=False)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from attrs import evolve, frozen
@@ -27,10 +27,12 @@ from rxcore.ops import shape as maps
 from rxcore.ops.families import Linear
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.trace.capture import capture
-from rxcore_kernels.launch import LaunchPlan
 from rxcore_kernels.matmul import plan_matmul
-from rxcore_kernels.opencl_facts import Facts
 from rxcore_kernels.plan import In, Out, Plan, Scratch, Word
+
+if TYPE_CHECKING:
+    from rxcore_kernels.launch import LaunchPlan
+    from rxcore_kernels.opencl_facts import Facts
 
 __all__: list[str] = []
 
@@ -379,7 +381,8 @@ def _launches(facts: Facts, x: Type, y: Type, **labels: str) -> LaunchPlan | Non
     if found is None or x.dtype not in (dtypes.float32, dtypes.float64):
         return None
     if not math.prod(found.sizes[:3]) or not found.starts:
-        return LaunchPlan(())
+        empty: LaunchPlan = matmul_opencl.LaunchPlan(())
+        return empty
     plan: LaunchPlan | None = matmul_opencl.plan_opencl(
         facts, x.dtype.name, *found.sizes, found.a, found.b, found.c
     )

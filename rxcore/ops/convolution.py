@@ -15,7 +15,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,7 +35,9 @@ from rxcore_kernels.convolution import (
     plan_convolution_dw,
     plan_convolution_dx,
 )
-from rxcore_kernels.opencl_facts import Facts
+
+if TYPE_CHECKING:
+    from rxcore_kernels.opencl_facts import Facts
 
 __all__: list[str] = []
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math as numbers
 import math as sizes
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from attrs import frozen
@@ -33,9 +33,11 @@ from rxcore.ops.reduce import linear_jvp
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.trace.bind import as_numeric
 from rxcore_kernels.cumsum import plan_cumulative
-from rxcore_kernels.launch import LaunchPlan
-from rxcore_kernels.opencl_facts import Facts
 from rxcore_kernels.plan import Plan
+
+if TYPE_CHECKING:
+    from rxcore_kernels.launch import LaunchPlan
+    from rxcore_kernels.opencl_facts import Facts
 
 __all__ = [
     "cumlogsumexp",

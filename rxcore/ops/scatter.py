@@ -9,7 +9,7 @@ last of several updates to one place wins a "set".
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,7 +37,9 @@ from rxcore.ops.samples import Case, Samples, draw
 from rxcore.ops.scatter_nest import Body, joining_nest
 from rxcore.trace.bind import as_numeric
 from rxcore.trace.capture import capture
-from rxcore_kernels.opencl_facts import Facts
+
+if TYPE_CHECKING:
+    from rxcore_kernels.opencl_facts import Facts
 
 __all__ = ["scatter"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,9 +19,11 @@ from rxcore.ops.iota import broadcasted_iota
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.trace.bind import as_numeric
 from rxcore.trace.capture import capture
-from rxcore_kernels.opencl_facts import Facts
 from rxcore_kernels.plan import Plan
 from rxcore_kernels.sort import plan_argsort, plan_sort
+
+if TYPE_CHECKING:
+    from rxcore_kernels.opencl_facts import Facts
 
 __all__ = ["argsort", "sort"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,9 +17,11 @@ from rxcore.ops.gather import take_along_axis
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.ops.sort import distinct, sortable
 from rxcore.trace.bind import as_numeric
-from rxcore_kernels.opencl_facts import Facts
 from rxcore_kernels.plan import Plan
 from rxcore_kernels.top_k import plan_top_k
+
+if TYPE_CHECKING:
+    from rxcore_kernels.opencl_facts import Facts
 
 __all__ = ["top_k"]
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from rxcore.base import dtypes
 from rxcore.compiler.schedule import schedule
 from rxcore.ir.graph import Equation, Graph, subgraphs
 from rxcore.ir.primitive import Accumulating, Native
@@ -23,17 +22,14 @@ from rxcore.runtime.device_steps import (
     Step,
     While,
 )
+from rxcore.runtime.devices import Unsupported
 from rxcore.runtime.places import Fixed, HostConstant, Place, shifted
 from rxcore.targets import opencl
 from rxcore_kernels.launch import In, LaunchPlan, Out, Scratch
 from rxcore_kernels.opencl_facts import Facts
 from rxcore_kernels.plan import Plan
 
-__all__ = ["DeviceAssembler", "Unsupported", "check_fits", "lacking"]
-
-
-class Unsupported(Exception):  # noqa: N818 - control flow: the CPU runs it instead
-    """A device cannot run a program: the text says why."""
+__all__ = ["DeviceAssembler", "check_fits"]
 
 
 class DeviceAssembler(Assembler):
@@ -192,10 +188,3 @@ def check_fits(graph: Graph, facts: Facts) -> None:
     for e in graph.equations:
         for inner in subgraphs(e.params):
             check_fits(inner, facts)
-
-
-def lacking(types: Sequence[Type], facts: Facts) -> str:
-    """Say which dtype a device lacks, or nothing."""
-    if not facts.fp64 and any(t.dtype == dtypes.float64 for t in types):
-        return "it does not compute with float64"
-    return ""

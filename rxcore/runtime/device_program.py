@@ -15,12 +15,7 @@ from rxcore.ir.types import Type
 from rxcore.loops.nest import Nest
 from rxcore.runtime import verdicts
 from rxcore.runtime.assemble import output_places
-from rxcore.runtime.assemble_device import (
-    DeviceAssembler,
-    Unsupported,
-    check_fits,
-    lacking,
-)
+from rxcore.runtime.assemble_device import DeviceAssembler, check_fits
 from rxcore.runtime.device_steps import (
     Choice,
     Frame,
@@ -30,6 +25,7 @@ from rxcore.runtime.device_steps import (
     Step,
     While,
 )
+from rxcore.runtime.devices import Unsupported, lacking
 from rxcore.runtime.places import (
     Base,
     Fixed,

@@ -7,25 +7,45 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from rxcore.base import config, errors, timeline
-from rxcore_kernels import opencl
-from rxcore_kernels.opencl_facts import Facts
+from rxcore.base import config, dtypes, errors, timeline
+from rxcore.base.lazy import LazyModule
+from rxcore.ir.types import Type
+
+if TYPE_CHECKING:
+    from rxcore_kernels.opencl import Device
+    from rxcore_kernels.opencl_facts import Facts
+
+# What OpenCL needs is not even loaded until somebody asks for a device.
+opencl = LazyModule("rxcore_kernels.opencl")
 
 __all__ = [
     "DeviceName",
     "Target",
+    "Unsupported",
     "canonical",
     "default_device",
     "device_named",
     "devices",
     "find",
+    "lacking",
 ]
+
+
+class Unsupported(Exception):  # noqa: N818 - control flow: the CPU runs it instead
+    """A device cannot run a program: the text says why."""
+
+
+def lacking(types: Iterable[Type], facts: Facts) -> str:
+    """Say which dtype a device lacks, or nothing."""
+    if not facts.fp64 and any(t.dtype == dtypes.float64 for t in types):
+        return "it does not compute with float64"
+    return ""
 
 
 class DeviceName(str):
@@ -61,7 +81,7 @@ class Target:
     """
 
     name: str
-    device: opencl.Device
+    device: Device
     fault: str = ""
     warned: set[str] = field(factory=set)
     _holders: list[Any] = field(factory=list)
@@ -205,7 +225,7 @@ def canonical(name: str, call: str = "device") -> str:
     return "cpu" if target is None else target.name
 
 
-def device_named(name: str) -> opencl.Device | None:
+def device_named(name: str) -> Device | None:
     """Return the OpenCL device of a name, None for the CPU."""
     target = find(name)
     return None if target is None else target.device

@@ -9,20 +9,25 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
 from rxcore.base import timeline
+from rxcore.base.lazy import LazyModule
 from rxcore.ir.graph import Graph
 from rxcore.runtime import stamps
 from rxcore.runtime.array import Array
 from rxcore.runtime.assemble import output_places
-from rxcore.runtime.assemble_device import Unsupported
-from rxcore.runtime.device_program import DeviceDraft, DeviceProgram, bind, draft
-from rxcore.runtime.devices import Target
+from rxcore.runtime.devices import Target, Unsupported
 from rxcore.runtime.program import Program, clearers, optimized_of, program_of
-from rxcore_kernels.opencl import DeviceFault
+from rxcore_kernels.opencl_fault import DeviceFault
+
+if TYPE_CHECKING:
+    from rxcore.runtime.device_program import DeviceDraft, DeviceProgram
+
+# Loaded when something is first to run on a device.
+device_program = LazyModule("rxcore.runtime.device_program")
 
 __all__ = ["Variants", "run_on", "variants_of"]
 
@@ -66,7 +71,7 @@ class Variants:
         found = self._drafts.get((target, facts.kind))
         if found is None:
             try:
-                found = draft(self.graph, facts, target.device)
+                found = device_program.draft(self.graph, facts, target.device)
             except Unsupported as reason:
                 found = reason
             found = self._drafts.setdefault((target, facts.kind), found)
@@ -92,7 +97,8 @@ class Variants:
         made = self.draft(target)
         try:
             with timeline.span("compile", "program", device=target.name):
-                return bind(made, target.device)
+                bound: DeviceProgram = device_program.bind(made, target.device)
+                return bound
         except DeviceFault as fault:
             if fault.kind not in ("build", "limit"):
                 raise

@@ -6,11 +6,10 @@ from typing import Any
 
 from rxcore.base import errors, tree
 from rxcore.runtime.array import Array, from_host
-from rxcore.runtime.assemble_device import lacking
-from rxcore.runtime.devices import Target, find
+from rxcore.runtime.devices import Target, find, lacking
 from rxcore.trace.bind import as_numeric
 from rxcore.trace.tracer import Tracer
-from rxcore_kernels.opencl import DeviceFault
+from rxcore_kernels.opencl_fault import DeviceFault
 
 __all__ = ["device_put", "moved"]
 
