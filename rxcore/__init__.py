@@ -33,7 +33,6 @@ from rxcore.control.eval_shape import eval_shape
 from rxcore.control.fori_loop import fori_loop
 from rxcore.control.fori_loop import map_ as map
 from rxcore.control.jit import inspect, jit
-from rxcore.control.profile import profile
 from rxcore.control.scan import scan
 from rxcore.control.while_loop import while_loop
 from rxcore.ir.operators import delegate as _delegate
@@ -243,11 +242,19 @@ _METHODS = (
 _delegate(_METHODS, "rxcore.numpy.methods", properties=("T", "imag", "mT", "real"))
 
 
+# Functions that are loaded with what they need when they are first used.
+_LATE = {"profile": "rxcore.control.profile"}
+
+
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return importlib.import_module(f"rxcore.{name}")
+    if name in _LATE:
+        found = getattr(importlib.import_module(_LATE[name]), name)
+        globals()[name] = found
+        return found
     raise AttributeError(f"module 'rxcore' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_LAZY, *_LATE})

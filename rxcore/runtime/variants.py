@@ -16,7 +16,6 @@ from attrs import define, field
 from rxcore.base import timeline
 from rxcore.base.lazy import LazyModule
 from rxcore.ir.graph import Graph
-from rxcore.runtime import stamps
 from rxcore.runtime.array import Array
 from rxcore.runtime.assemble import output_places
 from rxcore.runtime.devices import Target, Unsupported
@@ -26,8 +25,9 @@ from rxcore_kernels.opencl_fault import DeviceFault
 if TYPE_CHECKING:
     from rxcore.runtime.device_program import DeviceDraft, DeviceProgram
 
-# Loaded when something is first to run on a device.
+# Loaded when something is first to run on a device, or is profiled.
 device_program = LazyModule("rxcore.runtime.device_program")
+stamps = LazyModule("rxcore.runtime.stamps")
 
 __all__ = ["Variants", "run_on", "variants_of"]
 
@@ -110,7 +110,8 @@ class Variants:
     def run_cpu(self, args: Sequence[Array]) -> list[Array]:
         """Launch on the CPU; what lies on devices is fetched."""
         if timeline.active:
-            return stamps.run(self.cpu, args)
+            found: list[Array] = stamps.run(self.cpu, args)
+            return found
         return self.cpu.run(args)
 
 
