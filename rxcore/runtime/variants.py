@@ -160,7 +160,11 @@ def run_on(
 def launch(variants: Variants, target: Target, args: Sequence[Array]) -> list[Array]:
     """Launch on a device; raises what goes wrong."""
     program = variants.program(target)
-    with timeline.span("run", "program", device=target.name), target.device.lock:
+    told = timeline.span("run", "program", device=target.name)
+    if timeline.active:
+        types = [a.type for a in args], variants.graph.out_types
+        told.note(arguments=types[0], results=types[1])
+    with told, target.device.lock:
         buffers = program.run([a.replica(target) for a in args])
     return [
         Array.on_device(t, target, b)
