@@ -16,8 +16,7 @@ import pyopencl as cl
 
 from rxcore.ir.graph import Graph
 from rxcore.ir.types import Type
-from rxcore.runtime.assemble_device import Unsupported
-from rxcore.runtime.devices import find
+from rxcore.runtime.devices import Unsupported, find
 from rxcore.runtime.variants import variants_of
 from rxcore.trace.capture import capture
 from rxcore_kernels import opencl_build
