@@ -8,27 +8,25 @@ from __future__ import annotations
 
 import math as numbers
 import math as sizes
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from attrs import frozen
 
 from rxcore.base import dtypes, errors
 from rxcore.base.dtypes import DType
 from rxcore.base.lazy import LazyModule
-from rxcore.compiler.address import strides_of
-from rxcore.compiler.writer import Writer
 from rxcore.ir.primitive import REGISTRY, Accumulating, NoRule, Primitive
 from rxcore.ir.types import Type
 from rxcore.loops import math, scalar
-from rxcore.loops.nest import Accumulator, Buffer, Constant, Index, Nest
+from rxcore.loops.nest import Nest
 from rxcore.loops.scalar import Term
 from rxcore.ops import shape as maps
 from rxcore.ops.compare import eq, gt, lt, select
 from rxcore.ops.elementwise import add, mul, sub
 from rxcore.ops.families import Linear, computing_halves, number, promote
 from rxcore.ops.mathematics import exp
+from rxcore.ops.recurrence import Keys, highest, lowest, recurrence
 from rxcore.ops.reduce import linear_jvp
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.trace.bind import as_numeric
@@ -50,91 +48,6 @@ __all__ = [
 
 # Loaded when something first runs on a device.
 cumulative_opencl = LazyModule("rxcore_kernels.cumulative_opencl")
-
-Step = Callable[..., Term]
-
-
-@frozen
-class Keys:
-    """Integers in the order of floats: one cycle to compare, where NaN takes many.
-
-    Args:
-        nan: the key of every NaN, as an offset from the lowest (0) or highest (-1).
-    """
-
-    nan: int
-
-    def dtype(self, wide: DType) -> DType:
-        """Return the dtype of the keys of a dtype."""
-        if not dtypes.is_float(wide):
-            return wide
-        return dtypes.int64 if wide == dtypes.float64 else dtypes.int32
-
-    def _flip(self, bits: Term) -> Term:
-        # Magnitudes of negative numbers count downwards.
-        top = bits.dtype.itemsize * 8 - 1
-        return bits ^ ((bits >> top) & ((1 << top) - 1))
-
-    def encode(self, x: Term) -> Term:
-        """Return the key of an element."""
-        if not dtypes.is_float(x.dtype):
-            return x
-        key = self._flip(scalar.bitcast(x, self.dtype(x.dtype)))
-        end = _highest(key.dtype) if self.nan else _lowest(key.dtype)
-        return scalar.select(x != x, key.constant(end), key)
-
-    def decode(self, key: Term, wide: DType) -> Term:
-        """Return the element of a key: the ends are the bits of a NaN."""
-        if not dtypes.is_float(wide):
-            return key
-        return scalar.bitcast(self._flip(key), wide)
-
-
-def recurrence(
-    name: str,
-    types: Sequence[Type],
-    axis: int,
-    reverse: bool,
-    initial: Callable[[DType], Any],
-    step: Step,
-    keys: Keys | None = None,
-) -> Nest:
-    """Write the Nest of a running value: `carry = step(first, carry, *elements)`.
-
-    The carry is an accumulator that is replaced and stored at each step; halves carry
-    float32. With `keys`, it carries the elements' keys instead.
-    """
-    shape, dtype = types[0].shape, types[0].dtype
-    wide = dtypes.float32 if dtype in dtypes.HALVES else dtype
-    held = keys.dtype(wide) if keys else wide
-    writer = Writer()
-    buffers = [Buffer(f"in{k}", dtype, t.size, "in") for k, t in enumerate(types)]
-    strides = strides_of(shape)
-
-    def along(offset: Index, others: Sequence[int]) -> None:
-        if others:
-            with writer.loop(shape[others[0]], "parallel") as i:
-                along(offset + Index.of(i, strides[others[0]]), others[1:])
-            return
-        carry = writer.fresh("carry")
-        start = Constant(initial(held), held)
-        carries = (Accumulator(carry, held, "replace", start),)
-        with writer.loop(shape[axis], "serial", carries) as k:
-            way = Index.of(k, -strides[axis] if reverse else strides[axis])
-            last = (shape[axis] - 1) * strides[axis] if reverse else 0
-            at = offset + way + last
-            first = Term(writer, k, dtypes.int64) == 0
-            read = [scalar.cast(writer.load(b.name, dtype, at), wide) for b in buffers]
-            if keys:
-                read = [keys.encode(x) for x in read]
-            value = step(first, Term(writer, carry, held), *read)
-            writer.accumulate(carry, value)
-            shown = keys.decode(value, wide) if keys else value
-            writer.store("out0", at, scalar.cast(shown, dtype))
-
-    along(Index(), [i for i in range(len(shape)) if i != axis])
-    out = Buffer("out0", dtype, types[0].size, "out")
-    return Nest(name, (*buffers, out), writer.body())
 
 
 def shift(x: Any, axis: int, reverse: bool, fill: Any) -> Any:
@@ -238,6 +151,7 @@ def _cumulative(
     keys: Keys | None = None,
     slots: dict[str, Any] | None = None,
     combine: str = "",
+    on_device: str = "",
 ) -> Primitive:
     def lower(ins: Any, outs: Any, *, axis: int, reverse: bool) -> Nest | Plan:
         del outs
@@ -252,7 +166,7 @@ def _cumulative(
         facts: Facts, ins: Any, outs: Any, *, axis: int, reverse: bool
     ) -> Nest | LaunchPlan:
         del outs
-        plan = _launches(combine, facts, ins[0], axis, reverse)
+        plan = _launches(on_device or combine, facts, ins[0], axis, reverse)
         if plan is not None:
             return plan
         return recurrence(
@@ -444,14 +358,6 @@ _cumprod: Primitive = _cumulative(
 )
 
 
-def _lowest(dtype: DType) -> Any:
-    return int(np.iinfo(dtype).min) if dtypes.is_integer(dtype) else -numbers.inf
-
-
-def _highest(dtype: DType) -> Any:
-    return int(np.iinfo(dtype).max) if dtypes.is_integer(dtype) else numbers.inf
-
-
 def _extremes(dtype: DType, rng: np.random.Generator) -> Iterator[Case]:
     yield from _cases(-100, 100)(dtype, rng)
     if dtypes.is_float(dtype):
@@ -480,23 +386,25 @@ def _extreme_jvp(name: str, beats: Any, worst: Any) -> Callable[..., Any]:
 _cummax: Primitive = _cumulative(
     "cummax",
     types=dtypes.REAL,
-    initial=_lowest,
+    initial=lowest,
     step=scalar.maximum,
     reference=_running(np.maximum.accumulate),
-    jvp=_extreme_jvp("cummax", gt, _lowest),
+    jvp=_extreme_jvp("cummax", gt, lowest),
     samples=Samples(dtypes.REAL, _extremes, 0),
     keys=Keys(nan=-1),
+    on_device="max",
     document="Take the largest element so far along an axis; NaN after a NaN.",
 )
 _cummin: Primitive = _cumulative(
     "cummin",
     types=dtypes.REAL,
-    initial=_highest,
+    initial=highest,
     step=scalar.minimum,
     reference=_running(np.minimum.accumulate),
-    jvp=_extreme_jvp("cummin", lt, _highest),
+    jvp=_extreme_jvp("cummin", lt, highest),
     samples=Samples(dtypes.REAL, _extremes, 0),
     keys=Keys(nan=0),
+    on_device="min",
     document="Take the smallest element so far along an axis; NaN after a NaN.",
 )
 

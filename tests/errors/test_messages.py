@@ -439,7 +439,8 @@ WRONG: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         errors.UserError,
         "config: there is no setting 'speed'; there are debug_nans,"
         " default_float, default_int, verify, log, num_threads,"
-        " full_traceback, disable_jit",
+        " full_traceback, disable_jit, default_device, allow_opencl_cpu,"
+        " deterministic_placement",
     ),
     "tree_structures": (
         lambda: rx.tree.map(pair, {"a": 1}, {"b": 1}),
