@@ -14,7 +14,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
     "project"
 ]
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
-PIN = re.compile(r"([a-z0-9-]+)==([0-9][0-9a-z.]*)( ; [a-z_]+ (==|!=) '\w+')?")
+MARKER = r"[a-z_]+ (==|!=) '\w+'"
+PIN = re.compile(rf"([a-z0-9-]+)==([0-9][0-9a-z.]*)( ; {MARKER}( and {MARKER})*)?")
 PINS = [PIN.fullmatch(line) for line in LOCK if not line.startswith("#")]
 
 
