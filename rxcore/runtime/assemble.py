@@ -8,13 +8,12 @@ of its NumPy reference.
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from attrs import define, field
 
-from rxcore.compiler.capabilities import Capabilities
 from rxcore.compiler.epilogue import epilogue
 from rxcore.compiler.forms import is_compiled, is_dense
 from rxcore.compiler.lower import lower
@@ -32,24 +31,19 @@ from rxcore.ir.types import Type
 from rxcore.loops.grid import grid_extent
 from rxcore.loops.nest import Nest
 from rxcore.runtime.places import (
-    ConstantMemory,
     Fixed,
-    Flipped,
-    Memory,
     OutputSlot,
     Place,
     Stepped,
     flipped,
-    memories,
     shifted,
 )
+from rxcore.runtime.tables import Tables, Word
 from rxcore.runtime.updates import in_place, updated_carries
 from rxcore.targets import cpu
 from rxcore_kernels import engine
 from rxcore_kernels.plan import In, Out, Plan, Scratch, Step
-from rxcore_kernels.source import Source
 
-Word = Place | int
 Printed = tuple[Nest, int, cpu.Emission]
 
 # Groups that were printed, by content: many leaves of a model share one update, and
@@ -58,122 +52,8 @@ _MOST_PRINTED = 4096
 _printed: dict[Any, tuple[Printed, ...]] = {}
 
 
-@define(eq=False)
-class Row:
-    """A table's row before addresses are known: words are given one by one.
-
-    `equation` is what it stems from, `reason` why it calls a reference.
-    """
-
-    kernel: Source | int
-    words: int
-    lo: int = 0
-    hi: int = 1
-    chunk: int = 0
-    chained: int = 0
-    equation: Equation | None = None
-    nest: Nest | None = None
-    reason: str = ""
-
-
-@define(eq=False)
-class Assembly:
-    """Everything that a native program needs.
-
-    Args:
-        tables: rows of steps; table 0 is the main one.
-        words: the frame: integers, and places still to be resolved.
-        patches: for each loop the words it changes after a pass.
-        memories: the arena's memories.
-        nests: scheduled Nests, for inspection.
-        fallbacks: ops that run by their reference, with the reason.
-        launches: how many kernels one call launches, outside loops.
-        alive: what must live as long as the program.
-    """
-
-    tables: list[list[Row]] = field(factory=lambda: [[]])
-    words: list[Word | tuple[str, int]] = field(factory=list)
-    patches: dict[int, list[tuple[int, int, int, int]]] = field(factory=dict)
-    memories: list[Memory] = field(factory=list)
-    nests: list[Nest] = field(factory=list)
-    fallbacks: list[tuple[str, str]] = field(factory=list)
-    launches: int = 0
-    alive: list[Any] = field(factory=list)
-
-
-class Assembler:
+class Assembler(Tables):
     """Writes the tables of one program."""
-
-    def __init__(self, capabilities: Capabilities) -> None:
-        self.capabilities = capabilities
-        self.made = Assembly()
-        self.clock = 0
-        self.loops: tuple[int, ...] = ()
-        self.count = 0
-        self.pending: dict[int, list[Memory]] = {}
-        self.table = 0
-        # The equation whose steps are being written.
-        self.subject: Equation | None = None
-
-    # Memory and words ----------------------------------------------------------
-
-    def memory(self, nbytes: int) -> Fixed:
-        """Return a new intermediate."""
-        made = Memory(nbytes, self.clock, self.loops, self.clock)
-        self.made.memories.append(made)
-        return Fixed(made)
-
-    def touch(self, place: Place) -> None:
-        """Note that a place is used now; in a loop, until the loop ends."""
-        for m in memories(place):
-            m.death = max(m.death, self.clock)
-            if len(self.loops) > len(m.loops):
-                self.pending[self.loops[len(m.loops)]].append(m)
-
-    def constant(self, value: Any, type: Type) -> Fixed:
-        """Return memory that holds a number for ever."""
-        host = np.full(max(type.size, 1), value, type.dtype)
-        self.made.alive.append(host)
-        return Fixed(ConstantMemory(host.__array_interface__["data"][0]))
-
-    def words_of(self, words: Sequence[Word | tuple[str, int]]) -> int:
-        """Append words that stand together; a moving place is patched by its loop."""
-        begin = len(self.made.words)
-        self.made.words.extend(0 for _ in words)
-        for index, w in enumerate(words, begin):
-            if isinstance(w, Stepped):
-                start = self.words_of([w.start])
-                patch = (engine.ADD, index, start, w.stride)
-                self.made.patches[w.loop].append(patch)
-            elif isinstance(w, Flipped):
-                even, odd = self.words_of([w.even]), self.words_of([w.odd])
-                self.made.patches[w.loop].append((engine.FLIP, index, even, odd))
-            else:
-                self.made.words[index] = w
-        return begin
-
-    def row(
-        self,
-        kernel: Source | int,
-        words: Sequence[Word | tuple[str, int]],
-        lo: int = 0,
-        hi: int = 1,
-        chunk: int = 0,
-    ) -> Row:
-        """Append a step to the current table."""
-        for w in words:
-            if isinstance(w, Fixed | Stepped | Flipped):
-                self.touch(w)
-        begin = self.words_of(words)
-        row = Row(kernel, begin, lo, hi, chunk, equation=self.subject)
-        self.made.tables[self.table].append(row)
-        self.clock += 1
-        return row
-
-    def copy(self, target: Place, source: Place, nbytes: int) -> None:
-        """Append a copy of bytes."""
-        if nbytes:
-            self.row(engine.COPY, [target, source], 0, nbytes)
 
     # Graphs --------------------------------------------------------------------
 
@@ -319,6 +199,7 @@ class Assembler:
             if extent == 0:
                 continue
             self.made.nests.append(nest)
+            self.work(nest)
             words: list[Word | tuple[str, int]] = [
                 w if isinstance(w, int) else shifted(names[w.name], w.offset)
                 for w in emission.words
@@ -361,6 +242,7 @@ class Assembler:
         """Append a hand-made kernel's steps."""
         scratch = [self.memory(n) for n in plan.scratch]
         self.made.launches += 1
+        self.work(self.subject)
 
         def place(w: In | Out | Scratch | int) -> Word:
             match w:
@@ -396,6 +278,7 @@ class Assembler:
     ) -> None:
         """Append a callback that runs an op's reference."""
         self.made.fallbacks.append((e.primitive.name, reason))
+        self.work(e)
         types = [v.type for v in (*e.inputs, *e.outputs)]
         count = len(e.inputs)
         compute = reference_of(e)
@@ -408,32 +291,6 @@ class Assembler:
         self.row(self.callback(call), [*ins, *outs]).reason = reason
 
     # Control -------------------------------------------------------------------
-
-    def _body(self, table: int, work: Any) -> Any:
-        """Run `work` with another table as the current one."""
-        before, self.table = self.table, table
-        try:
-            return work()
-        finally:
-            self.table = before
-
-    def _new_table(self) -> int:
-        self.made.tables.append([])
-        return len(self.made.tables) - 1
-
-    def _open_loop(self) -> int:
-        self.count += 1
-        self.loops = (*self.loops, self.count)
-        self.pending[self.count] = []
-        self.made.patches[self.count] = []
-        return self.count
-
-    def _close_loop(self, loop: int) -> None:
-        self.loops = self.loops[:-1]
-        for m in self.pending.pop(loop):
-            m.death = max(m.death, self.clock)
-            if len(self.loops) > len(m.loops):
-                self.pending[self.loops[len(m.loops)]].append(m)
 
     def buffers(
         self, body: Graph, first: int, types: Sequence[Type]
@@ -466,7 +323,7 @@ class Assembler:
         final = front if length % 2 == 0 else back
         env.update(zip(e.outputs, [*final, *ys], strict=True))
         if length:
-            loop = self._open_loop()
+            loop = self.open_loop()
             carries, moved = flipped(loop, front, back)
             xs = [
                 self._stepped(loop, place, o.type, length, p["reverse"])
@@ -478,12 +335,14 @@ class Assembler:
                 self._stepped(loop, place, v.type, length, p["reverse"])
                 for place, v in zip(ys, e.outputs[count:], strict=True)
             ]
-            table = self._new_table()
+            table = self.new_table()
             inputs = [*ins[:first], *carries, *xs]
-            self._body(table, lambda: self.graph(body, inputs, [*moved, *steps]))
+            self.within(
+                table, lambda: self.graph(body, inputs, [*moved, *steps]), length
+            )
             for place in (*front, *back, *ys, *ins):
                 self.touch(place)
-            self._close_loop(loop)
+            self.close_loop(loop)
             self.loop_row(loop, length, table)
         for place in (*front, *back):
             self.touch(place)
@@ -495,12 +354,6 @@ class Assembler:
         if reverse:
             return Stepped(loop, shifted(place, (length - 1) * stride), -stride)
         return Stepped(loop, place, stride)
-
-    def loop_row(self, loop: int, length: int, table: int) -> None:
-        """Append a step that runs a table a number of times."""
-        words: list[Any] = [("frame", 0), length, ("table", table), ("rows", table)]
-        words += [("patches", loop), ("count", loop)]
-        self.row(engine.LOOP, words)
 
     def repeat(
         self,
@@ -519,48 +372,36 @@ class Assembler:
         for target, source, t in zip(front, ins[second:], types, strict=True):
             self.copy(target, source, t.nbytes)
         flag = self.memory(1)
-        loop = self._open_loop()
+        loop = self.open_loop()
         carries, moved = flipped(loop, front, back)
-        asked, table = self._new_table(), self._new_table()
-        self._body(asked, lambda: self.graph(test, [*ins[:first], *carries], [flag]))
+        asked, table = self.new_table(), self.new_table()
+        self.within(asked, lambda: self.graph(test, [*ins[:first], *carries], [flag]))
         inputs = [*ins[first:second], *carries]
-        self._body(table, lambda: self.graph(body, inputs, moved))
+        self.within(table, lambda: self.graph(body, inputs, moved))
         for place in (*front, *back, *ins, flag):
             self.touch(place)
-        self._close_loop(loop)
+        self.close_loop(loop)
         self.while_row(loop, asked, flag, table)
         outs = [targets.get(v) or self.memory(v.type.nbytes) for v in e.outputs]
         for out, carry, t in zip(outs, carries, types, strict=True):
             self.copy(out, carry, t.nbytes)
         env.update(zip(e.outputs, outs, strict=True))
 
-    def while_row(self, loop: int, asked: int, flag: Place, table: int) -> None:
-        """Append a step that runs a table as long as another one sets a flag."""
-        words: list[Any] = [("frame", 0), ("table", asked), ("rows", asked), flag]
-        words += [("table", table), ("rows", table), ("patches", loop), ("count", loop)]
-        self.row(engine.WHILE, words)
-
     def switch(self, e: Equation, ins: Sequence[Place], outs: Sequence[Place]) -> None:
         """Append a choice between tables."""
         branches: tuple[Graph, ...] = e.params["branches"]
         # A branch may not run: what it needs lives from before to after the choice.
-        loop = self._open_loop()
+        loop = self.open_loop()
         tables = []
         for branch in branches:
-            table = self._new_table()
-            self._body(table, lambda b=branch: self.graph(b, ins[1:], list(outs)))
+            table = self.new_table()
+            write = functools.partial(self.graph, branch, ins[1:], list(outs))
+            self.within(table, write)
             tables.append(table)
         for place in (*ins, *outs):
             self.touch(place)
-        self._close_loop(loop)
+        self.close_loop(loop)
         self.switch_row(ins[0], tables)
-
-    def switch_row(self, index: Place, tables: Sequence[int]) -> None:
-        """Append a step that runs the table of a number."""
-        words: list[Any] = [("frame", 0), index, len(tables)]
-        for table in tables:
-            words += [("table", table), ("rows", table)]
-        self.row(engine.SWITCH, words)
 
 
 def output_places(graph: Graph) -> tuple[list[tuple[int, int]], list[Place | None]]:

@@ -65,6 +65,7 @@ class DeviceAssembler(Assembler):
     ) -> None:
         """Append a call of an op's reference on the host."""
         self.made.fallbacks.append((e.primitive.name, reason))
+        self.work(e)
         types = tuple(o.type for o in e.inputs), tuple(v.type for v in e.outputs)
         step = Call(reference_of(e), tuple(ins), tuple(outs), *types, reason=reason)
         self.append(step, [*ins, *outs])
@@ -118,6 +119,7 @@ class DeviceAssembler(Assembler):
         """Append a launch, if the device has what it needs."""
         _check_source(source, self.facts)
         self.made.launches += 1
+        self.work(cost)
         step = Launched(source, tuple(memories), call.scalars, call.groups, cost)
         self.append(step, [p for p, _ in memories])
 

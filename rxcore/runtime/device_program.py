@@ -58,6 +58,7 @@ class DeviceDraft:
         fallbacks: (op, reason) for each op that runs by its reference.
         memories: the intermediates, with when they live.
         specs: for each output its bytes and the input that it is, or -1.
+        works: what its steps do and how often: see `Assembly`.
     """
 
     graph: Graph
@@ -68,6 +69,7 @@ class DeviceDraft:
     fallbacks: tuple[tuple[str, str], ...]
     memories: tuple[Memory, ...]
     specs: tuple[tuple[int, int], ...]
+    works: tuple[tuple[Any, int], ...]
 
     @property
     def out_types(self) -> tuple[Type, ...]:
@@ -144,6 +146,7 @@ def draft(graph: Graph, facts: Facts, device: Device | None = None) -> DeviceDra
         tuple(made.fallbacks),
         tuple(made.memories),
         tuple(specs),
+        tuple(made.works),
     )
 
 

@@ -23,7 +23,7 @@ from rxcore.ir.graph import Graph
 from rxcore.ir.types import Type
 from rxcore.loops.nest import Nest
 from rxcore.runtime.array import Array
-from rxcore.runtime.assemble import Assembler, Assembly, Row, output_places
+from rxcore.runtime.assemble import Assembler, output_places
 from rxcore.runtime.places import (
     ConstantMemory,
     Fixed,
@@ -32,6 +32,7 @@ from rxcore.runtime.places import (
     OutputSlot,
     plan_arena,
 )
+from rxcore.runtime.tables import Assembly, Row
 from rxcore_kernels import builder, engine, host, workers
 from rxcore_kernels.source import Source
 
@@ -55,6 +56,7 @@ class Program:
         compiled: kernels that had to be compiled.
         peak_bytes: intermediates and outputs of one call.
         aliases: for each output the input whose memory it is, or -1.
+        works: what its steps do and how often: see `Assembly`.
         native: the native program.
     """
 
@@ -71,6 +73,7 @@ class Program:
     peak_bytes: int
     out_types: tuple[Type, ...]
     aliases: tuple[int, ...]
+    works: tuple[tuple[Any, int], ...]
     native: engine.NativeProgram = field(repr=False)
 
     def run(self, args: Sequence[Array]) -> list[Array]:
@@ -125,6 +128,7 @@ def compile_graph(graph: Graph, passes: tuple[Pass, ...] = PASSES) -> Program:
         peak_bytes=arena + sum(s.nbytes for s in specs if s.alias < 0),
         out_types=tuple(o.type for o in graph.outputs),
         aliases=tuple(s.alias for s in specs),
+        works=tuple(made.works),
         native=native,
     )
 

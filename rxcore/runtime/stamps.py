@@ -19,10 +19,10 @@ from attrs import define, field, frozen
 from rxcore.base import timeline
 from rxcore.base.collector import paused
 from rxcore.runtime.array import Array
-from rxcore.runtime.assemble import Assembly, Row
 from rxcore.runtime.places import plan_arena
 from rxcore.runtime.program import Program, assembled, bind, sources_of
 from rxcore.runtime.subjects import Subject, joined, subject_of
+from rxcore.runtime.tables import Assembly, Row
 from rxcore_kernels import builder, engine
 from rxcore_kernels.source import Source
 

@@ -8,10 +8,8 @@ finds the device sound. A file that cannot be read is no verdict.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
-import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +21,7 @@ from rxcore.base import dtypes
 from rxcore.base.dtypes import DType
 from rxcore.ir.graph import Graph, subgraphs
 from rxcore_kernels import cache
-from rxcore_kernels.opencl import Device
+from rxcore_kernels.opencl import Device, device_stamp
 
 __all__ = [
     "PREFIX",
@@ -49,10 +47,7 @@ _ignoring: ContextVar[bool] = ContextVar("rxcore_verdicts_ignored", default=Fals
 
 def file_name(device: Device) -> str:
     """Return the name of a device's file: another driver, another file."""
-    stamp = "\n".join((device.platform, device.name, device.driver))
-    readable = re.sub(r"[^a-z0-9]+", "-", device.name.lower()).strip("-")[:40]
-    digest = hashlib.sha256(stamp.encode()).hexdigest()[:16]
-    return f"{PREFIX}{readable}-{digest}.json"
+    return f"{PREFIX}{device_stamp(device)}.json"
 
 
 def recorded(device: Device) -> dict[str, str]:
