@@ -15,8 +15,7 @@ from rxcore.cli.suite import Check
 from rxcore.ir.graph import Graph
 from rxcore.ir.interpret import interpret
 from rxcore.runtime.array import Array, asarray
-from rxcore.runtime.assemble_device import Unsupported
-from rxcore.runtime.devices import Target
+from rxcore.runtime.devices import Target, Unsupported
 from rxcore.runtime.variants import Variants, launch, variants_of
 from rxcore.trace.capture import capture
 from rxcore_kernels.opencl import DeviceFault
@@ -131,10 +130,13 @@ def examine(prepared: Prepared, target: Target | None) -> Finding:
             outs = launch(variants, target, prepared.arguments())
             found = [o.host for o in outs]
     except Unsupported as reason:
-        return Finding(check, "not supported", text=str(reason))
+        # A text that does not compile is told as a lack, for it will never compile.
+        fault = reason.__cause__
+        if isinstance(fault, DeviceFault) and fault.kind == "build":
+            return _failed(check, begin, fault)
+        return Finding(check, "not supported", text=first_line(reason))
     except DeviceFault as fault:
-        line = first_line(fault)
-        return Finding(check, "error", _since(begin), text=line, fault=fault.kind)
+        return _failed(check, begin, fault)
     except Exception as error:  # a driver may raise anything
         text = f"{type(error).__name__}: {first_line(error)}"
         return Finding(check, "error", _since(begin), text=text, fault="other")
@@ -143,6 +145,11 @@ def examine(prepared: Prepared, target: Target | None) -> Finding:
     facts = None if target is None else target.facts
     status, ulps, text = compare(prepared, found, facts)
     return Finding(check, status, seconds, ulps, text, on_host)
+
+
+def _failed(check: Check, begin: float, fault: DeviceFault) -> Finding:
+    text = first_line(fault)
+    return Finding(check, "error", _since(begin), text=text, fault=fault.kind)
 
 
 def _since(begin: float) -> float:
@@ -179,7 +186,7 @@ def compare(
             texts.append(f"{check.label(k)}: not the bits of the CPU: {where}")
     if not texts:
         return "ok", worst, ""
-    more = f" (and {len(texts) - 1} more results)" if len(texts) > 1 else ""
+    more = f" (as are {len(texts) - 1} of its other results)" if len(texts) > 1 else ""
     return "wrong", worst, f"{check.name}: {texts[0]}{more}"
 
 
