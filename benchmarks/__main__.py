@@ -1,4 +1,4 @@
-"""`python -m benchmarks core`: measure, print the table, write JSON."""
+"""`python -m benchmarks SUITE`: measure, print the table, write JSON."""
 
 import argparse
 import importlib
@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.environment import limit_threads
+from benchmarks.suite import SUITES, load
 
 HERE = Path(__file__).resolve().parent
 
@@ -13,11 +14,15 @@ HERE = Path(__file__).resolve().parent
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Run rxcore beside JAX, torch and NumPy, two threads each.",
+        description="core: rxcore beside JAX, torch and NumPy, two threads each. "
+        "opencl: rxcore on an OpenCL device beside the CPU and NumPy.",
     )
-    parser.add_argument("suite", choices=["core"])
+    parser.add_argument("suite", choices=SUITES)
     parser.add_argument(
         "--rows", nargs="+", default=[], metavar="NAME", help="only these rows"
+    )
+    parser.add_argument(
+        "--device", default="opencl", help="which OpenCL device (opencl, opencl:1, ...)"
     )
     parser.add_argument(
         "--json", type=Path, help="where to write (benchmarks/results/SUITE.json)"
@@ -36,29 +41,16 @@ def main() -> int:
     options = arguments()
     limit_threads()
     # What imports a numerical library comes after the number of threads is set.
-    measure, peers, report, suite, bandwidth = (
-        importlib.import_module(f"benchmarks.{name}")
-        for name in ("measure", "peers", "report", "suite", "bandwidth")
-    )
-    chosen = suite.select(options.suite, options.rows)
-    load = report.load_average()
-    before = bandwidth.measure_bandwidths()
-    outcomes = suite.run(chosen, measure.QUICK if options.quick else measure.FULL)
-    after = bandwidth.measure_bandwidths()
-    bandwidths = {kind: max(before[kind], after[kind]) for kind in before}
-    facts = report.machine(bandwidths, load)
-    text = f"{report.describe(facts)}\n\n{report.table(outcomes, bandwidths)}"
-    remarks = report.remarks(outcomes)
-    print(f"\n{text}\n\n{remarks}".rstrip())
-    default = (
-        "partial.json" if options.rows or options.quick else f"{options.suite}.json"
-    )
-    path = options.json or HERE / "results" / default
-    report.write_json(path, facts, outcomes, options.quick)
+    made = load(options.suite).run(options)
+    report = importlib.import_module("benchmarks.report")
+    print(f"\n{made.text}\n\n{made.remarks}".rstrip())
+    default = "partial" if options.rows or options.quick else made.name
+    path = options.json or HERE / "results" / f"{default}.json"
+    report.write_json(path, made.content)
     print(f"\nwritten to {path}")
     if options.readme:
-        report.replace_table(HERE / "README.md", text)
-    return int(any(peers.OURS in outcome.failures for outcome in outcomes))
+        report.replace_table(HERE / "README.md", made.text, options.suite)
+    return int(made.failed)
 
 
 if __name__ == "__main__":

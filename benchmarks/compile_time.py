@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,12 +87,15 @@ class ProcessError(RuntimeError):
     """A measured process ended with an error; the message is its last line."""
 
 
-def run_process(library: str, cache: str, *arguments: str) -> dict[str, Any]:
+def run_process(
+    module: str, arguments: Sequence[str], variables: dict[str, str]
+) -> dict[str, Any]:
+    """Return what a module prints as JSON, run with variables of its environment."""
     environment = {k: v for k, v in os.environ.items() if k not in NOT_INHERITED}
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.cold_start", library, *arguments],
+        [sys.executable, "-m", module, *arguments],
         cwd=ROOT,
-        env={**environment, "RXCORE_CACHE_DIR": cache},
+        env={**environment, **variables},
         capture_output=True,
         text=True,
         check=False,
@@ -106,12 +109,14 @@ def run_process(library: str, cache: str, *arguments: str) -> dict[str, Any]:
 def reports(library: str, what: str) -> Iterator[dict[str, Any]]:
     """Yield the reports of one sample: the cold process, for ours a second one too."""
     with tempfile.TemporaryDirectory(prefix="rxcore-bench-") as cache:
+        own = {"RXCORE_CACHE_DIR": cache}
+        start = "benchmarks.cold_start"
         if what == "import":
-            yield run_process(library, cache, "import")
+            yield run_process(start, [library, "import"], own)
             return
-        yield run_process(library, cache)
+        yield run_process(start, [library], own)
         if library == OURS:
-            yield run_process(library, cache)
+            yield run_process(start, [library], own)
 
 
 def run_process_rows(rows: list[ProcessRow], effort: Effort) -> list[Outcome]:

@@ -40,6 +40,11 @@ def adam(p: Any, g: Any, m: Any, s: Any, count: Any, sqrt: Any) -> tuple[Any, An
 
 def jitted_step(library: str) -> Any:
     """Return loss, gradient and Adam's update in one jitted function."""
+    return dialect(library).root.jit(train_step(library))
+
+
+def train_step(library: str) -> Any:
+    """Return loss, gradient and Adam's update in one function."""
     d = dialect(library)
 
     def loss(params: list, x: Any, labels: Any) -> Any:
@@ -59,7 +64,7 @@ def jitted_step(library: str) -> Any:
         params, means, squares = ([each[i] for each in moved] for i in range(3))
         return value, params, means, squares
 
-    return d.root.jit(step)
+    return step
 
 
 def ready_inputs(library: str, batch: int = BATCH) -> tuple:

@@ -95,9 +95,13 @@ def line(outcome: Outcome, bandwidths: dict[str, float]) -> tuple[str, ...]:
 
 def table(outcomes: Sequence[Outcome], bandwidths: dict[str, float]) -> str:
     """Print all rows as one aligned Markdown table."""
-    rows = [HEADER, *(line(outcome, bandwidths) for outcome in outcomes)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADER))]
-    rows.insert(1, tuple("-" * width for width in widths))
+    return align([HEADER, *(line(outcome, bandwidths) for outcome in outcomes)])
+
+
+def align(rows: list[tuple[str, ...]]) -> str:
+    """Print cells as a Markdown table, the header first."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rows = [rows[0], tuple("-" * width for width in widths), *rows[1:]]
     return "\n".join(
         "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |"
         for row in rows
@@ -121,7 +125,11 @@ def load_average() -> float | None:
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
-def machine(bandwidths: dict[str, float], load: float | None) -> dict[str, Any]:
+def machine(
+    bandwidths: dict[str, float],
+    load: float | None,
+    libraries: Sequence[str] = (OURS, *PEERS, "numba"),
+) -> dict[str, Any]:
     """Describe where and with what was measured."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
@@ -131,7 +139,7 @@ def machine(bandwidths: dict[str, float], load: float | None) -> dict[str, Any]:
         "load_before": load,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in (OURS, *PEERS, "numba")},
+        "versions": {name: version(name) for name in libraries},
         "bandwidth_gb_per_s": {k: round(v / 1e9, 1) for k, v in bandwidths.items()},
     }
 
@@ -166,10 +174,10 @@ def describe(facts: dict[str, Any]) -> str:
     )
 
 
-def write_json(
-    path: Path, facts: dict[str, Any], outcomes: list[Outcome], quick: bool
-) -> None:
-    """Write everything that was measured."""
+def content(
+    facts: dict[str, Any], outcomes: Sequence[Outcome], quick: bool
+) -> dict[str, Any]:
+    """Return everything that was measured."""
     bandwidths = {k: v * 1e9 for k, v in facts["bandwidth_gb_per_s"].items()}
     rows = []
     for outcome in outcomes:
@@ -184,14 +192,18 @@ def write_json(
             }
         )
         del rows[-1]["row"]
-    content = {"machine": facts, "quick": quick, "rows": rows}
+    return {"machine": facts, "quick": quick, "rows": rows}
+
+
+def write_json(path: Path, made: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
 
 
-def replace_table(readme: Path, text: str) -> None:
-    """Put the text between the README's two markers."""
-    begin, end = "<!-- table -->", "<!-- end of table -->"
+def replace_table(readme: Path, text: str, suite: str = "core") -> None:
+    """Put the text between the README's two markers of a suite."""
+    name = "table" if suite == "core" else f"{suite} table"
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
     before, rest = readme.read_text(encoding="utf-8").split(begin, 1)
     after = rest.split(end, 1)[1]
     readme.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")

@@ -1,55 +1,53 @@
-"""The rows of each suite, in the order of the table, and the run over them."""
+"""What a suite is: a module of this package, named as the suite, with `run(options)`.
 
+`run` takes the parsed arguments and returns a `Report`. A module that is a suite is
+imported after the number of threads is set, and by nobody else than `load`.
+"""
+
+import importlib
 import sys
 from collections.abc import Sequence
+from types import ModuleType
+from typing import Any, TypeVar
 
-from benchmarks import (
-    compile_time,
-    contraction,
-    elementwise,
-    random_bits,
-    recurrent,
-    rows,
-    selection,
-)
-from benchmarks.compile_time import ProcessRow, run_process_rows
-from benchmarks.measure import Effort, run_row
-from benchmarks.record import Outcome, Row
+from attrs import frozen
 
-SUITES: dict[str, tuple[Row | ProcessRow, ...]] = {
-    "core": (
-        *elementwise.ROWS,
-        *rows.ROWS,
-        *selection.ROWS,
-        *random_bits.ROWS,
-        *contraction.ROWS,
-        *recurrent.ROWS,
-        *elementwise.SMALL,
-        *compile_time.ROWS,
-    )
-}
+SUITES = ("core", "opencl")
+
+Named = TypeVar("Named")
 
 
-def select(suite: str, names: Sequence[str]) -> list[Row | ProcessRow]:
+@frozen
+class Report:
+    """What a suite measured.
+
+    Args:
+        name: The stem of its file in `results/`.
+        text: Where it was measured, and the table; goes into the README.
+        remarks: Failures and notes, a line each.
+        content: All of it, for the JSON file.
+        failed: Whether one of our rows failed (wrong or broken, not slow).
+    """
+
+    name: str
+    text: str
+    remarks: str
+    content: dict[str, Any]
+    failed: bool
+
+
+def load(suite: str) -> ModuleType:
+    """Import the module of a suite."""
+    return importlib.import_module(f"benchmarks.{suite}")
+
+
+def select(rows: Sequence[Named], names: Sequence[str]) -> list[Named]:
     """Return the named rows of a suite, all of them without names."""
-    known = {row.name: row for row in SUITES[suite]}
+    known = {row.name: row for row in rows}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise SystemExit(f"no such row: {', '.join(unknown)}; rows: {', '.join(known)}")
-    return [row for row in SUITES[suite] if not names or row.name in names]
-
-
-def run(chosen: Sequence[Row | ProcessRow], effort: Effort) -> list[Outcome]:
-    """Measure the rows: those of fresh processes first, while this one is idle."""
-    apart = [row for row in chosen if isinstance(row, ProcessRow)]
-    if apart:
-        say(", ".join(row.name for row in apart))
-    outcomes = {each.row.name: each for each in run_process_rows(apart, effort)}
-    for row in chosen:
-        if isinstance(row, Row):
-            say(row.name)
-            outcomes[row.name] = run_row(row, effort)
-    return [outcomes[row.name] for row in chosen]
+    return [row for row in rows if not names or row.name in names]
 
 
 def say(text: str) -> None:

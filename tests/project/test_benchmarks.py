@@ -7,14 +7,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.measure import disagreement, leaves
+from benchmarks import core, device_report, device_rows, opencl
+from benchmarks.device_measure import run_device_row, run_probe
+from benchmarks.device_record import (
+    OVERHEAD,
+    DeviceOutcome,
+    DeviceRow,
+    Launches,
+    Measured,
+    Over,
+    Probe,
+    RowError,
+)
+from benchmarks.measure import Effort, disagreement, leaves
 from benchmarks.peers import OURS, PEERS
 from benchmarks.record import AtMost, Outcome, Ratio, Row, Share, Timing, Tolerance
-from benchmarks.report import judge, line, table
-from benchmarks.suite import SUITES, select
+from benchmarks.report import judge, line, replace_table, table
+from benchmarks.suite import SUITES, load, select
+from rxcore.runtime.devices import find
 
-ROWS = [pytest.param(row, id=row.name) for rows in SUITES.values() for row in rows]
-WIDTHS = {"read": 1e9, "copy": 1e9, "triad": 1e9}
+ROWS = [pytest.param(row, id=row.name) for row in core.ROWS]
+DEVICE_ROWS = [pytest.param(row, id=row.name) for row in opencl.ROWS]
+WIDTHS = {"read": 1e9, "copy": 1e9, "triad": 1e9, device_report.TRIAD: 2e9}
+TINY = Effort(rounds=1, processes=1)
 
 
 def outcome(row, **seconds):
@@ -23,8 +38,13 @@ def outcome(row, **seconds):
 
 
 def test_names_are_unique():
-    for rows in SUITES.values():
+    for rows in (core.ROWS, opencl.ROWS):
         assert len({row.name for row in rows}) == len(rows)
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_a_suite_is_a_module_that_runs(suite):
+    assert callable(load(suite).run)
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -51,7 +71,7 @@ def test_row_can_be_printed_whatever_came(row):
 
 @given(ours=st.floats(1e-6, 1e3), peer=st.floats(1e-6, 1e3), least=st.floats(0.1, 20))
 def test_ratio_is_the_best_peer_over_ours(ours, peer, least):
-    row = select("core", ["exp"])[0]
+    row = select(core.ROWS, ["exp"])[0]
     judged = judge(
         Ratio(least, ("jax", "numpy")),
         outcome(row, rxcore=ours, jax=peer, numpy=2 * peer),
@@ -62,7 +82,7 @@ def test_ratio_is_the_best_peer_over_ours(ours, peer, least):
 
 @given(ours=st.floats(1e-6, 1e3), limit=st.floats(1e-6, 1e3))
 def test_limits_and_shares(ours, limit):
-    row = select("core", ["exp"])[0]
+    row = select(core.ROWS, ["exp"])[0]
     came = outcome(row, rxcore=ours)
     assert judge(AtMost(limit), came, WIDTHS).met == (ours <= limit)
     share = row.bytes / ours / WIDTHS["triad"]
@@ -91,3 +111,129 @@ def test_equal_infinities_agree_and_nans_do_not():
 
 def test_leaves_keep_their_order():
     assert leaves(({"b": 2, "a": 1}, [3, (4,)])) == [1, 2, 3, 4]
+
+
+# The device suite ---------------------------------------------------------------------
+
+
+def timings(**seconds):
+    return {name: Timing(value, value, value, 7) for name, value in seconds.items()}
+
+
+@pytest.mark.parametrize("row", DEVICE_ROWS)
+def test_device_row_is_whole(row):
+    for goal in row.must:
+        if isinstance(goal, Share):
+            assert row.bytes > 0
+            assert goal.kind in WIDTHS
+        if isinstance(goal, Ratio):
+            assert set(goal.against) <= {"numpy", "cpu"}
+
+
+@pytest.mark.parametrize("row", DEVICE_ROWS)
+def test_device_row_can_be_printed_whatever_came(row):
+    times = timings(rxcore=0.5, kernels=0.4, cpu=1.0, numpy=1.0, overhead=1e-6)
+    for each in (
+        DeviceOutcome(row, times, 1, ()),
+        DeviceOutcome(row, {}),
+        DeviceOutcome(row, {}, failures={OURS: "broken"}),
+    ):
+        assert row.title in device_report.table([each], WIDTHS)
+        facts = device_report.content({}, [each], WIDTHS, True)
+        assert facts["rows"][0]["name"] == row.name
+    assert device_report.line(each, WIDTHS)[-1] == "FAILED"
+
+
+@given(counted=st.integers(0, 9), most=st.integers(1, 9), extra=st.floats(0, 1e-3))
+def test_device_goals(counted, most, extra):
+    row = select(opencl.ROWS, ["exp"])[0]
+    came = DeviceOutcome(row, timings(rxcore=1.0, **{OVERHEAD: extra}), counted)
+    assert device_report.judge(Launches(most), came, WIDTHS).met == (counted <= most)
+    assert device_report.judge(Over(3e-5), came, WIDTHS).met == (extra <= 3e-5)
+    nothing = DeviceOutcome(row, {})
+    assert device_report.judge(Launches(most), nothing, WIDTHS).met is False
+    assert device_report.judge(Over(3e-5), nothing, WIDTHS).met is False
+
+
+def test_a_graphics_card_is_judged_by_its_own_triad():
+    assert device_report.judged_widths(WIDTHS, is_cpu=True)["triad"] == 1e9
+    assert device_report.judged_widths(WIDTHS, is_cpu=False)["triad"] == 2e9
+
+
+def small_row(**changes):
+    def inputs():
+        return (np.arange(64, dtype=np.float32), [np.ones(64, np.float32)])
+
+    given = {"program": lambda x, ys: x * 2 + ys[0], "must": (Launches(1),), **changes}
+    return DeviceRow(
+        name="small",
+        title="small",
+        inputs=inputs,
+        reference=lambda x, ys: x * 2 + ys[0],
+        bytes=3 * 4 * 64,
+        **given,
+    )
+
+
+def test_a_device_row_is_compared_counted_and_timed():
+    outcome = run_device_row(small_row(), find("opencl"), TINY)
+    assert outcome.failures == {}
+    assert outcome.launches == 1
+    assert outcome.fallbacks == ()
+    assert set(outcome.times) == {OURS, "kernels", "cpu", "numpy"}
+    assert all(timing.median > 0 for timing in outcome.times.values())
+    assert device_report.verdict(outcome, WIDTHS)[1] == "must"
+
+
+@pytest.mark.parametrize(
+    ("program", "why"),
+    [
+        (lambda x, ys: x * 2 - ys[0], "differs from NumPy"),
+        (lambda x, ys: (x, ys[0]), "2 results against 1"),
+        (lambda x, ys: (x + ys[0]).no_such_method(), "AttributeError"),
+    ],
+)
+def test_a_wrong_device_row_fails(program, why):
+    outcome = run_device_row(small_row(program=program), find("opencl"), TINY)
+    assert why in outcome.failures[OURS]
+    assert device_report.verdict(outcome, WIDTHS)[1] == "FAILED"
+
+
+def test_a_probe_that_raises_fails():
+    def probe(times):
+        def measure(target, effort):
+            if target != "device" or effort != TINY:
+                raise RowError("not the same")
+            return Measured(timings(**times), launches=3)
+
+        return Probe("p", "p", measure, must=(AtMost(2.0),))
+
+    failed = run_probe(probe({"rxcore": 1.0}), "another", TINY)
+    assert "not the same" in failed.failures[OURS]
+    assert device_report.verdict(failed, WIDTHS)[1] == "FAILED"
+    for seconds, said in ((1.0, "must"), (3.0, "MISSED")):
+        came = run_probe(probe({"rxcore": seconds}), "device", TINY)
+        assert came.launches == 3
+        assert device_report.verdict(came, WIDTHS)[1] == said
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_the_last_step_of_neurons_has_one_way_to_the_loss(seed):
+    # A step's current moves its own spike by the slope; the last has no other effect.
+    currents = np.random.default_rng(seed).uniform(0, 2, (3, 5)).astype(np.float32)
+    spikes, above = device_rows.lif_states(currents)
+    gradient = device_rows.lif_gradient_by_numpy(currents)
+    slope = 1 / (1 + device_rows.SLOPE * np.abs(above[-1])) ** 2
+    np.testing.assert_allclose(gradient[-1], 2 * spikes[-1] * slope, rtol=1e-5)
+
+
+def test_replacing_one_table_leaves_the_other(tmp_path):
+    readme = tmp_path / "README.md"
+    parts = "a\n<!-- table -->\n<!-- end of table -->\nb\n"
+    parts += "<!-- opencl table -->\nold\n<!-- end of opencl table -->\nc\n"
+    readme.write_text(parts)
+    replace_table(readme, "one", "core")
+    replace_table(readme, "two", "opencl")
+    expected = parts.replace("<!-- table -->", "<!-- table -->\none", 1)
+    expected = expected.replace("\nold\n", "\ntwo\n")
+    assert readme.read_text() == expected
