@@ -43,7 +43,7 @@ KINDS = (
     Kind("kernels", "*.rxo", "compiled kernels of this processor"),
     Kind("binaries", f"*{objects.DEVICE_SUFFIX}", "kernels of OpenCL devices"),
     Kind("profiles", "profile-*.json", "measured speeds of devices"),
-    Kind("verdicts", f"{verdicts.PREFIX}*.json", "what devices compute wrongly"),
+    Kind("verdicts", f"{verdicts.PREFIX}*", "what devices compute wrongly"),
 )
 # What a writer that died has left.
 _LEFT = Kind("left", ".*.part", "")

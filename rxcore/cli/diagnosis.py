@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from rxcore.cli.examine import STATUSES, Finding, Prepared, Status, examine, prepare
+from rxcore.cli.journal import Journal, journal_of
 from rxcore.cli.suite import Check
 from rxcore.runtime import verdicts
 from rxcore.runtime.caches import clear_caches
@@ -103,34 +104,51 @@ def diagnose(
     before = [dict(verdicts.recorded(t.device)) for t in devices]
     if any(before):
         clear_caches()  # programs that were refused are to be made again
-    found: list[list[Finding]] = [[] for _ in targets]
+    patients = [
+        Patient(t, journal_of(t.device) if t else Journal(None)) for t in targets
+    ]
     with verdicts.ignored():
         for check in checks:
             prepared: dict[bool, Prepared] = {}
-            for target, findings in zip(targets, found, strict=True):
-                progress(f"{target or 'cpu'}: {check.family}")
-                findings.append(_examine(check, prepared, target, findings))
-    made = [_concluded(*each) for each in zip(targets, found, strict=True)]
+            for patient in patients:
+                progress(f"{patient.target or 'cpu'}: {check.family}")
+                patient.findings.append(_examine(check, prepared, patient))
+    made = [_concluded(p.target, p.findings) for p in patients]
     after = [dict(verdicts.recorded(t.device)) for t in devices]
     if any(before) or any(after):
         clear_caches()  # and so are those that are refused from now on
     return made
 
 
-def _examine(
-    check: Check,
-    prepared: dict[bool, Prepared],
-    target: Target | None,
-    findings: Sequence[Finding],
-) -> Finding:
-    lost = next((f for f in findings if f.fault == "lost"), None)
+@define
+class Patient:
+    """A device that is being examined.
+
+    Args:
+        target: the device; None is the CPU.
+        journal: what is being run on it.
+        findings: so far.
+    """
+
+    target: Target | None
+    journal: Journal
+    findings: list[Finding] = field(factory=list)
+
+
+def _examine(check: Check, prepared: dict[bool, Prepared], patient: Patient) -> Finding:
+    target, died = patient.target, patient.journal.died
+    lost = next((f for f in patient.findings if f.fault == "lost"), None)
     if lost is not None:
         text = f"not checked: the device was lost in {lost.check.name!r}"
         return Finding(check, "error", text=text, fault="unchecked")
+    if died is not None and died[0] == check.verdict:
+        text = f"not checked: the last doctor's process ended in {died[1]!r}"
+        return Finding(check, "error", text=text, fault="died")
     keeps = target is None or target.facts.denormals
     if keeps not in prepared:
         prepared[keeps] = prepare(check, keeps)
-    made = examine(prepared[keeps], target)
+    with patient.journal.running(check.verdict, check.name):
+        made = examine(prepared[keeps], target)
     if made.fault == "lost" and target is not None:
         target.fault = made.text
     return made

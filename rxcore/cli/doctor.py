@@ -54,7 +54,8 @@ def doctor(
 
     A family that fails is recorded for the device and its driver. Programs with such
     an op run on the CPU from then on, and a warning says so, until the doctor finds
-    that the family passes.
+    that the family passes. So is a family in which a driver ended the process: start
+    the doctor once more, and it goes on with the others.
 
     Results: `ok`, `wrong`, `error` (the device failed) or `not supported` (the device
     lacks something that the family needs). Errors are in units in the last place.

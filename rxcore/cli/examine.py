@@ -129,17 +129,8 @@ def examine(prepared: Prepared, target: Target | None) -> Finding:
             fallbacks = variants.draft(target).fallbacks
             outs = launch(variants, target, prepared.arguments())
             found = [o.host for o in outs]
-    except Unsupported as reason:
-        # A text that does not compile is told as a lack, for it will never compile.
-        fault = reason.__cause__
-        if isinstance(fault, DeviceFault) and fault.kind == "build":
-            return _failed(check, begin, fault)
-        return Finding(check, "not supported", text=first_line(reason))
-    except DeviceFault as fault:
-        return _failed(check, begin, fault)
     except Exception as error:  # a driver may raise anything
-        text = f"{type(error).__name__}: {first_line(error)}"
-        return Finding(check, "error", _since(begin), text=text, fault="other")
+        return _failed(check, begin, error)
     seconds = _since(begin)
     on_host = tuple(dict.fromkeys(op for op, _ in fallbacks))
     facts = None if target is None else target.facts
@@ -147,9 +138,18 @@ def examine(prepared: Prepared, target: Target | None) -> Finding:
     return Finding(check, status, seconds, ulps, text, on_host)
 
 
-def _failed(check: Check, begin: float, fault: DeviceFault) -> Finding:
-    text = first_line(fault)
-    return Finding(check, "error", _since(begin), text=text, fault=fault.kind)
+def _failed(check: Check, begin: float, error: Exception) -> Finding:
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, DeviceFault):
+        cause = cause.__cause__
+    # A text that does not compile is told as a lack too, for it will never compile.
+    if isinstance(error, Unsupported) and (cause is None or cause.kind != "build"):
+        return Finding(check, "not supported", text=first_line(error))
+    if cause is None:
+        text = f"{type(error).__name__}: {first_line(error)}"
+        return Finding(check, "error", _since(begin), text=text, fault="other")
+    text = first_line(cause)
+    return Finding(check, "error", _since(begin), text=text, fault=cause.kind)
 
 
 def _since(begin: float) -> float:

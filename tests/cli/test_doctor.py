@@ -21,6 +21,7 @@ import rxcore.numpy as rnp
 from rxcore.base import dtypes
 from rxcore.cli import examine as examining
 from rxcore.cli.error import error_of, first_difference
+from rxcore.cli.journal import Journal, journal_of
 from rxcore.cli.suite import checks, families
 from rxcore.ir.primitive import REGISTRY
 from rxcore.runtime import assemble, verdicts
@@ -278,6 +279,84 @@ def test_a_device_that_fails_is_an_error_and_not_wrong(run: Run, folder: Path) -
         assert [r["status"] for r in device["families"]] == ["error"]
         assert list(device["refused"]) == refused
     assert len(list(folder.glob("verdicts-*"))) == 1
+
+
+def test_a_driver_that_ends_the_process_is_remembered(
+    run: Run, target: Target, folder: Path
+) -> None:
+    source = (
+        "import os\n"
+        "from rxcore.cli import diagnosis, main\n"
+        "examine = diagnosis.examine\n"
+        "def ends(prepared, target):\n"
+        "    if target is not None and prepared.check.family == 'window':\n"
+        "        os._exit(9)\n"
+        "    return examine(prepared, target)\n"
+        "diagnosis.examine = ends\n"
+        "main(['doctor', '--family', 'creation', '--family', 'window'])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", source],
+        cwd=ROOT,
+        env={**os.environ, "RXCORE_CACHE_DIR": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (9, "")
+    both = (*DOCTOR, "--family", "creation", "--family", "window", "--json")
+    (device,) = json.loads(run(*both).stdout)["devices"]
+    statuses = {r["family"]: r["status"] for r in device["families"]}
+    assert statuses == {"creation": "ok", "window": "error"}
+    text = "not checked: the last doctor's process ended in 'of 37x53'"
+    assert device["refused"] == {"window": text}
+    # The next one tries it again.
+    (device,) = json.loads(run(*both).stdout)["devices"]
+    assert {r["status"] for r in device["families"]} == {"ok"}
+    assert device["refused"] == {}
+    assert not list(folder.glob(f"{verdicts.PREFIX}*"))
+    assert not target.fault
+
+
+@pytest.mark.parametrize("left", ["", "[]", '{"family": 1}', '{"process": "x"}'])
+def test_an_unreadable_journal_is_none(target: Target, folder: Path, left: str) -> None:
+    folder.mkdir(mode=0o700)
+    file = journal_of(target.device).file
+    assert file is not None
+    file.write_text(left)
+    assert journal_of(target.device) == Journal(file)
+    with journal_of(target.device).running("sort", "of 5"):
+        assert json.loads(file.read_text())["family"] == "sort"
+        assert journal_of(target.device).died == ("sort", "of 5")
+    assert not file.exists()
+
+
+def test_a_doctor_beside_this_one_is_left_alone(target: Target, folder: Path) -> None:
+    folder.mkdir(mode=0o700)
+    file = journal_of(target.device).file
+    assert file is not None
+    left = {"process": os.getppid(), "family": "sort", "check": "of 5"}
+    file.write_text(json.dumps(left))
+    made = journal_of(target.device)
+    assert (made.file, made.died) == (None, None)
+    assert file.exists()
+
+
+def test_a_lost_device_is_not_asked_again(run: Run, target: Target) -> None:
+    target.fault = ""
+    try:
+        with opencl_fault.inject("lost", at="transfer"):
+            shown = run(*DOCTOR, "--family", "window", "--family", "creation", "--json")
+        assert shown.exit_code == 0
+        (device,) = json.loads(shown.stdout)["devices"]
+        texts = [c["text"] for f in device["families"] for c in f["checks"]]
+        first, *others = texts
+        assert "a fault that was asked for" in first
+        assert set(others) == {"not checked: the device was lost in 'count'"}
+        assert list(device["refused"]) == ["creation"]
+        assert target.fault == first
+    finally:
+        target.fault = ""
 
 
 # the record --------------------------------------------------------------------------
