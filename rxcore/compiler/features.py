@@ -41,12 +41,15 @@ _INSTRUCTIONS = {"bitcast": 0.0, "sqrt": 1.3, "rem": 32.0}
 _INSTRUCTIONS |= dict.fromkeys(("floor", "ceil", "trunc", "round"), 2.0)
 _INSTRUCTIONS |= dict.fromkeys(("shl", "shr"), 1.5)
 # Minima and maxima mind NaN; float to integer saturates, element by element.
-_EXTREME, _SATURATING, _TO_BFLOAT, _TO_HALF = 4.0, 12.0, 8.0, 2.0
+_EXTREME, _SATURATING, _TO_BFLOAT, _TO_HALF = 4.0, 60.0, 8.0, 2.0
 # What float64 operations count, of those that cost more than a sum.
 _DOUBLE = {"div": 8.0, "sqrt": 10.0, "rem": 32.0}
-# Steps of a recurrence: the latency of an operation on integers, of one on floats.
-_QUICK = 0.25
-_DEEP = {"div": 3.0, "sqrt": 4.0, "min": 2.5, "max": 2.5}
+# Latencies in units of that of a sum of floats, where they are not 1.
+_LATENCY = {"bitcast": 0.0, "select": 0.5, "div": 4.0, "sqrt": 5.0, "rem": 30.0}
+_LATENCY |= dict.fromkeys(("floor", "ceil", "trunc", "round", "min", "max"), 2.0)
+_WHOLE = 0.25
+# So many operations wait for their operands at the same time.
+_WINDOW = 256.0
 # Stands for every stride that is not 0, 1 or -1.
 _JUMP = 2
 
@@ -178,12 +181,19 @@ class _Counter:
                 case Store():
                     self.access(s, around)
                 case Accumulate():
-                    if self.combines[s.name].combine != "replace":
-                        self.operations("simple", 1.0, around)
+                    self.operations("simple", self.joining(s.name), around)
                 case If():
                     self.body(s.body, around)
                 case Loop():
                     self.loop(s, around)
+
+    def joining(self, name: str) -> float:
+        """Return the instructions that join a value to an accumulator."""
+        a = self.combines[name]
+        if a.combine == "replace":
+            return 0.0
+        extreme = a.combine in ("min", "max") and dtypes.is_float(a.dtype)
+        return _EXTREME if extreme else 1.0
 
     def close(self, around: _Around) -> None:
         """Count what a body's runs did in all."""
@@ -350,11 +360,17 @@ class _Counter:
             return evolve(inside, along="", vector=False)
         self.add("start", inside.begun)
         recurs = {a.name for a in s.accumulators if a.combine == "replace"}
-        if recurs:
-            self.add("serial", inside.times * _latency(s.body, recurs))
-        vector = self.is_vector(s)
+        vector, width = self.is_vector(s), _width(s.body)
         self.vectorizes &= vector
-        return evolve(inside, along=s.index, width=_width(s.body), vector=vector)
+        if recurs:
+            steps = max(_latency(s.body, recurs)[0], _WHOLE)
+            self.add("serial", inside.times * steps)
+        elif vector:
+            # Iterations overlap as far as their operations fit into the window.
+            depth, count = _latency(s.body, None)
+            share = min(count / _WINDOW, 1.0) * width
+            self.add("chain", inside.times * (depth * share))
+        return evolve(inside, along=s.index, width=width, vector=vector)
 
     def gpu_loop(
         self, s: Loop, inside: _Around, count: Polynomial, inner: bool
@@ -456,19 +472,29 @@ def grid_of(nest: Nest) -> tuple[Loop, ...]:
         body = loops[0].body
 
 
-def _latency(body: Body, carried: set[str]) -> float:
-    """Return the longest chain of operations from a carry to its next value."""
-    depth: dict[Operand, float] = dict.fromkeys(carried, 0.0)
-    longest = _QUICK
+def _latency(body: Body, carried: set[str] | None) -> tuple[float, int]:
+    """Return the longest chain of operations, and how many operations there are.
+
+    Args:
+        body: the body of an innermost loop.
+        carried: the accumulators where chains begin and end, or None: anywhere.
+    """
+    depth: dict[Operand, float] = dict.fromkeys(carried or (), 0.0)
+    longest, count = 0.0, 0
     for s in walk(body):
         if isinstance(s, Let):
+            count += 1
             found = [depth[o] for o in s.operands if o in depth]
-            if found:
-                quick = not dtypes.is_float(s.dtype) or s.op == "select"
-                depth[s.name] = max(found) + (_QUICK if quick else _DEEP.get(s.op, 1.0))
-        elif isinstance(s, Accumulate) and s.name in carried:
+            if found or carried is None:
+                cost = _LATENCY.get(s.op, 1.0)
+                if not dtypes.is_float(s.dtype) and not dtypes.is_bool(s.dtype):
+                    cost = min(cost, _WHOLE)
+                depth[s.name] = max(found, default=0.0) + cost
+                if carried is None:
+                    longest = max(longest, depth[s.name])
+        elif isinstance(s, Accumulate) and carried and s.name in carried:
             longest = max(longest, depth.get(s.operand, 0.0))
-    return longest
+    return longest, count
 
 
 def _combined(s: Let, parts: list[_Motion]) -> dict[str, int]:

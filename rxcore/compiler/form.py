@@ -15,6 +15,8 @@ What is counted (an access or an operation counts as often as it runs):
   decides how many a vector holds;
 - `start`: how often an innermost loop begins, `left`: the operations of one iteration
   at each start, as some iterations do not fill a vector;
+- `chain`: on a CPU, the latency of an iteration of a vector loop, as far as the next
+  iterations do not hide it;
 - `serial`: on a CPU, steps of recurrences, each times the operations from one value of
   the carry to the next; on a GPU, the iterations that one work-item makes in turn.
 """
@@ -33,7 +35,7 @@ __all__ = ["COUNTS", "Features", "Form", "handmade"]
 COUNTS = (
     *("contiguous", "broadcast", "strided", "gather", "scratch"),
     *("simple", "muladd", "divide", "integer_divide", "double", "scalar"),
-    *("start", "left", "serial"),
+    *("start", "left", "chain", "serial"),
 )
 
 

@@ -110,9 +110,59 @@ def _alternating(steps: int) -> Callable[..., list[Any]]:
     return function
 
 
+def _mixed(steps: int, phase: int = 0) -> Callable[..., Any]:
+    """Return a chain of all kinds of operations, as programs of users have them."""
+
+    def function(x: Any, y: Any) -> Any:
+        total, kept = x, y
+        for k in range(phase, phase + steps):
+            total, kept = _MIXTURE[k % len(_MIXTURE)](total, kept), total
+        return total + x
+
+    return function
+
+
+_MIXTURE: tuple[Callable[[Any, Any], Any], ...] = (
+    lambda a, b: a * b + 0.5,
+    lambda a, b: mathematics.exp(a * -0.1),
+    lambda a, b: a - b * 0.25,
+    lambda a, b: a / (abs(b) + 1.5),
+    lambda a, b: compare.select(a > b, a * 0.5, b),
+    lambda a, b: mathematics.tanh(a) + b,
+    lambda a, b: mathematics.sqrt(abs(a) + 0.5),
+    lambda a, b: a * a - b,
+    lambda a, b: mathematics.log(abs(a) + 1.5),
+    lambda a, b: a + b * a,
+)
+
+
 def _softmax(x: Any) -> list[Any]:
     e = mathematics.exp(x - reduce.max_(x, -1, keepdims=True))
     return [e / reduce.sum_(e, -1, keepdims=True)]
+
+
+def _mixed_rows(steps: int) -> Callable[..., list[Any]]:
+    def function(x: Any) -> list[Any]:
+        total = reduce.sum_(_mixed(steps)(x, x), 1, keepdims=True)
+        return [_mixed(steps, 2)(x, x) * total]
+
+    return function
+
+
+def _mixed_columns(x: Any) -> list[Any]:
+    return [reduce.sum_(_mixed(7)(x, x), 0)]
+
+
+def _mixed_scan(xs: Any, v: Any) -> list[Any]:
+    def step(v: Any, x: Any) -> tuple[Any, Any]:
+        new = _mixed(5)(x, v) * 0.1
+        return new, new + x
+
+    return list(scan(step, v, xs))
+
+
+def _mixed_transpose(x: Any, y: Any) -> list[Any]:
+    return [_mixed(6)(shape.transpose(x), y)]
 
 
 def _normal(x: Any, axis: int) -> list[Any]:
@@ -174,6 +224,14 @@ PROGRAMS: tuple[CalibrationProgram, ...] = (
     P("long polynomial", _polynomial(30), _flat(f32, f32)),
     P("chain", _alternating(10), _flat(f32, f32)),
     P("long chain", _alternating(30), _flat(f32, f32)),
+    P("mixture", lambda x, y: [_mixed(8)(x, y)], _flat(f32, f32)),
+    P("long mixture", lambda x, y: [_mixed(24, 3)(x, y)], _flat(f32, f32), _SIZES[:4]),
+    P(
+        "mixture of doubles",
+        lambda x, y: [_mixed(9)(x, y)],
+        _flat(f64, f64),
+        _SIZES[:4],
+    ),
     P("exp", lambda x: [mathematics.exp(x)], _flat(f32)),
     P("tanh", lambda x, y: [mathematics.tanh(x * y) + x], _flat(f32, f32)),
     P("log of exp", lambda x: [mathematics.log(mathematics.exp(x) + 1.0)], _flat(f32)),
@@ -208,6 +266,8 @@ PROGRAMS: tuple[CalibrationProgram, ...] = (
     ),
     P("softmax", _softmax, _rows(1000, f32)),
     P("short softmax", _softmax, _rows(20, f32)),
+    P("mixed rows", _mixed_rows(6), _rows(400, f32)),
+    P("mixed short rows", _mixed_rows(10), _rows(24, f32), _SIZES[:4]),
     P("normalize rows", lambda x: _normal(x, 1), _rows(768, f32)),
     P("normalize short rows", lambda x: _normal(x, 1), _rows(50, f32)),
     P("double row sums", lambda x: [reduce.sum_(x, 1)], _rows(256, f64), _SIZES[:4]),
@@ -223,6 +283,8 @@ PROGRAMS: tuple[CalibrationProgram, ...] = (
         lambda x: [reduce.sum_(mathematics.exp(x), 0)],
         _rows(700, f32),
     ),
+    P("mixed columns", _mixed_columns, _rows(900, f32)),
+    P("mixed scan", _mixed_scan, _steps(0, 40)),
     P("running sums down", lambda x: [cumsum(x, 0)], _rows(512, f32), _SIZES[:4]),
     P("neurons", _leaky, _steps(0, 32)),
     P("few neurons", _leaky, _steps(64), _SIZES[:4]),
@@ -241,6 +303,7 @@ PROGRAMS: tuple[CalibrationProgram, ...] = (
         lambda x: [mathematics.exp(shape.transpose(x))],
         _square(f32),
     ),
+    P("mixture of transposes", _mixed_transpose, _square(f32, f32), _SIZES[:4]),
     P("thin transpose", lambda x: [shape.transpose(x) + 1.0], _rows(32, f32)),
     # Hand-made kernels.
     P(

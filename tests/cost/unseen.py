@@ -1,4 +1,4 @@
-"""Random fused programs of every loop shape, none of which devices are measured with."""
+"""Random fused programs of every loop shape; no device is measured with them."""
 
 from __future__ import annotations
 
