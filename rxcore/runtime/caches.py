@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from rxcore.base import tree
+from rxcore.runtime.array import Array
 from rxcore.runtime.program import clearers
 from rxcore_kernels import builder
 
@@ -18,11 +20,28 @@ def clear_caches() -> None:
 
 
 def block_until_ready(x: Any) -> Any:
-    """Return a pytree once its arrays are computed: calls on the CPU are synchronous.
+    """Return a pytree once its arrays are computed.
+
+    Calls on the CPU are synchronous; for arrays on a device this waits until what was
+    enqueued there is done.
+
+    Args:
+        x: a pytree.
+
+    Returns:
+        The same pytree.
+
+    Raises:
+        DeviceError: something that was enqueued has failed.
 
     Example:
         >>> import rxcore as rx
         >>> rx.block_until_ready(rx.asarray(1.0))
         Array(1., dtype=float32)
     """
+    if isinstance(x, Array):
+        return x.block_until_ready()
+    homes = {leaf.home for leaf in tree.leaves(x) if isinstance(leaf, Array)}
+    for home in homes - {None}:
+        home.finish()
     return x

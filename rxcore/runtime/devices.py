@@ -16,6 +16,7 @@ from attrs import define, field
 from rxcore.base import config, dtypes, errors, timeline
 from rxcore.base.lazy import LazyModule
 from rxcore.ir.types import Type
+from rxcore_kernels.opencl_fault import DeviceFault
 
 if TYPE_CHECKING:
     from rxcore_kernels.opencl import Device
@@ -115,9 +116,19 @@ class Target:
             self.device.download(buffer, host)
 
     def finish(self) -> None:
-        """Wait for everything that is enqueued."""
-        with timeline.span("wait", "finish", device=self.name):
-            self.device.finish()
+        """Wait for everything that is enqueued.
+
+        Raises:
+            DeviceError: something that was enqueued has failed.
+        """
+        try:
+            with timeline.span("wait", "finish", device=self.name):
+                self.device.finish()
+        except DeviceFault as fault:
+            raise errors.DeviceError(
+                f"what was enqueued on {self.name!r} has failed: {fault}; run it again,"
+                " on 'cpu' if that does not help"
+            ) from fault
 
     def note(self, array: Any) -> None:
         """Remember an array whose copy here can be dropped."""
