@@ -8,6 +8,10 @@ import pytest
 
 from rxcore_kernels import opencl
 from tests.opencl.small import both
+from tests.ops.cases import EVERYTHING
+
+# A simulator is no part of what `make test` needs.
+collect_ignore = [] if EVERYTHING else ["test_oclgrind.py"]
 
 
 @pytest.fixture(scope="package", autouse=True)

@@ -61,6 +61,9 @@ def launched(nests: tuple[Nest, ...], arrays: Arrays, pieces: int) -> Arrays:
         for b in nest.buffers:
             arrays.setdefault(b.name, np.full(b.size, 99, b.dtype))
         made = opencl.emit(nest)
+        if 0 in made.groups:
+            # Not even built: its text may divide by the empty loop's extent.
+            continue
         there = {b.name: on.upload(arrays[b.name]) for b in nest.buffers}
         on.launch(
             on.build(made.source),
@@ -80,7 +83,8 @@ def launched(nests: tuple[Nest, ...], arrays: Arrays, pieces: int) -> Arrays:
 )
 def test_a_kernel_does_what_its_nest_means(drawn: list[tuple[Nest, int, int]]) -> None:
     made = [scheduled(nest, group) for nest, group, _ in drawn]
-    build_together(device(), [opencl.emit(n).source for ns in made for n in ns])
+    emissions = [opencl.emit(n) for nests in made for n in nests]
+    build_together(device(), [e.source for e in emissions if 0 not in e.groups])
     for (nest, _, pieces), nests in zip(drawn, made, strict=True):
         arrays = inputs(nest, 7)
         expected = run((nest,), arrays)
