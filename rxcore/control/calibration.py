@@ -13,7 +13,6 @@ from typing import Any
 from attrs import frozen
 
 from rxcore.base import dtypes
-from rxcore.compiler.form import Features, handmade
 from rxcore.control.scan import scan
 from rxcore.ir.graph import Graph
 from rxcore.ir.types import Type
@@ -21,12 +20,16 @@ from rxcore.ops import compare, gather, join, mathematics, reduce, shape
 from rxcore.ops.convert import convert
 from rxcore.ops.cumulate import cumsum
 from rxcore.ops.matmul import matmul
+from rxcore.ops.random_bits import random_bits
+from rxcore.ops.scatter import scatter
 from rxcore.ops.sort import sort
 from rxcore.trace.capture import capture
 
 __all__ = ["PROGRAMS", "QUICK", "CalibrationProgram"]
 
-_SIZES = (1 << 11, 1 << 14, 1 << 17, 1 << 20, 1 << 23)
+_SIZES = (1 << 11, 1 << 14, 1 << 17, 1 << 20)
+# The largest one is for what streams: nothing else differs there.
+_STREAMS = (*_SIZES, 1 << 23)
 
 
 @frozen(eq=False)
@@ -38,15 +41,12 @@ class CalibrationProgram:
         function: of arrays; returns a list of arrays.
         types: from a size (elements of the largest argument) to argument Types.
         sizes: the sizes to run it at.
-        kernel: from a size to the features of the hand-made kernel that it runs, for
-            programs that are no Nests.
     """
 
     name: str
     function: Callable[..., list[Any]]
     types: Callable[[int], list[Type]]
     sizes: tuple[int, ...] = _SIZES
-    kernel: Callable[[int], Features] | None = None
 
     def graph(self, size: int) -> Graph:
         """Return the Graph at a size."""
@@ -203,47 +203,43 @@ def _steps(lanes: int, steps: int = 0) -> Callable[[int], list[Type]]:
     return types
 
 
-def _matmul_work(n: int) -> Features:
-    side = round(n**0.5)
-    return handmade("matmul", 2.0 * side**3, 12.0 * side**2)
+def _scatter(x: Any, i: Any, v: Any) -> list[Any]:
+    return [scatter(x, v, i, axes=(0,), combine="add", mode="clip")]
 
 
-def _sort_work(n: int) -> Features:
-    count = max(n.bit_length() - 1, 1)
-    return handmade("sort", float(n * count), 8.0 * n)
+def _key(_: int) -> list[Type]:
+    return [Type(dtypes.uint32, (2,))]
 
+
+# Sides of 32 to 1024.
+_SQUARES = tuple(1 << (2 * k) for k in (5, 6, 7, 8, 9, 10))
 
 P = CalibrationProgram
 PROGRAMS: tuple[CalibrationProgram, ...] = (
     # Elementwise: bytes, then each class of operations.
-    P("scale", lambda x: [x * 0.5], _flat(f32)),
-    P("add", lambda x, y: [x + y], _flat(f32, f32)),
+    P("scale", lambda x: [x * 0.5], _flat(f32), _STREAMS),
+    P("add", lambda x, y: [x + y], _flat(f32, f32), _STREAMS),
     P("add four", lambda a, b, c, d: [a + b + c + d], _flat(f32, f32, f32, f32)),
     P("two results", lambda x, y: [x + y, x * y], _flat(f32, f32)),
     P("polynomial", _polynomial(8), _flat(f32, f32)),
     P("long polynomial", _polynomial(30), _flat(f32, f32)),
     P("chain", _alternating(10), _flat(f32, f32)),
     P("long chain", _alternating(30), _flat(f32, f32)),
-    P("mixture", lambda x, y: [_mixed(8)(x, y)], _flat(f32, f32)),
-    P("long mixture", lambda x, y: [_mixed(24, 3)(x, y)], _flat(f32, f32), _SIZES[:4]),
-    P(
-        "mixture of doubles",
-        lambda x, y: [_mixed(9)(x, y)],
-        _flat(f64, f64),
-        _SIZES[:4],
-    ),
-    P("exp", lambda x: [mathematics.exp(x)], _flat(f32)),
+    P("mixture", lambda x, y: [_mixed(8)(x, y)], _flat(f32, f32), _STREAMS),
+    P("long mixture", lambda x, y: [_mixed(24, 3)(x, y)], _flat(f32, f32)),
+    P("mixture of doubles", lambda x, y: [_mixed(9)(x, y)], _flat(f64, f64)),
+    P("exp", lambda x: [mathematics.exp(x)], _flat(f32), _STREAMS),
     P("tanh", lambda x, y: [mathematics.tanh(x * y) + x], _flat(f32, f32)),
     P("log of exp", lambda x: [mathematics.log(mathematics.exp(x) + 1.0)], _flat(f32)),
     P("quotients", lambda x, y: [x / y + y / (x + 2.0)], _flat(f32, f32)),
     P("roots", lambda x: [mathematics.sqrt(x) + mathematics.sqrt(x + 1.0)], _flat(f32)),
-    P("add doubles", lambda x, y: [x + y], _flat(f64, f64), _SIZES[:4]),
-    P("exp of doubles", lambda x: [mathematics.exp(x)], _flat(f64), _SIZES[:4]),
+    P("add doubles", lambda x, y: [x + y], _flat(f64, f64)),
+    P("exp of doubles", lambda x: [mathematics.exp(x)], _flat(f64)),
     P("integers", lambda x, y: [x * y + (x ^ y)], _flat(i32, i32)),
-    P("integer quotients", lambda x, y: [x // y], _flat(i32, i32), _SIZES[:4]),
+    P("integer quotients", lambda x, y: [x // y], _flat(i32, i32)),
     P("bytes", lambda x, y: [x + y], _flat(i8, i8)),
     P("from bytes", lambda x: [convert(x, f32) * 0.1], _flat(i8)),
-    P("to integers", lambda x: [convert(x, i32)], _flat(f32), _SIZES[:4]),
+    P("to integers", lambda x: [convert(x, i32)], _flat(f32)),
     P("halves", lambda x: [convert(convert(x, f32) * 2.0, bf16)], _flat(bf16)),
     P("row vector", lambda x, b: [x + b], _spread(f32, f32, width=256)),
     P("short row vector", lambda x, b: [x * b + 1.0], _spread(f32, f32, width=10)),
@@ -255,7 +251,7 @@ PROGRAMS: tuple[CalibrationProgram, ...] = (
     P("gather", lambda x, i: [gather.take(x, i, 0, mode="clip")], _flat(f32, i32)),
     P("join", lambda x, y: [join.concatenate([x, y], 1)], _rows(256, f32, f32)),
     # Rows.
-    P("row sums", lambda x: [reduce.sum_(x, 1)], _rows(512, f32)),
+    P("row sums", lambda x: [reduce.sum_(x, 1)], _rows(512, f32), _STREAMS),
     P("row maxima", lambda x: [reduce.max_(x, 1)], _rows(300, f32)),
     P("short row sums", lambda x: [reduce.sum_(x, 1)], _rows(10, f32)),
     P("odd row sums", lambda x: [reduce.sum_(x * x, 1)], _rows(37, f32)),
@@ -264,17 +260,17 @@ PROGRAMS: tuple[CalibrationProgram, ...] = (
         lambda x: [reduce.sum_(mathematics.exp(x), 1)],
         _rows(200, f32),
     ),
-    P("softmax", _softmax, _rows(1000, f32)),
+    P("softmax", _softmax, _rows(1000, f32), _STREAMS),
     P("short softmax", _softmax, _rows(20, f32)),
     P("mixed rows", _mixed_rows(6), _rows(400, f32)),
-    P("mixed short rows", _mixed_rows(10), _rows(24, f32), _SIZES[:4]),
+    P("mixed short rows", _mixed_rows(10), _rows(24, f32)),
     P("normalize rows", lambda x: _normal(x, 1), _rows(768, f32)),
     P("normalize short rows", lambda x: _normal(x, 1), _rows(50, f32)),
-    P("double row sums", lambda x: [reduce.sum_(x, 1)], _rows(256, f64), _SIZES[:4]),
-    P("total", lambda x: [reduce.sum_(x)], _flat(f32)),
+    P("double row sums", lambda x: [reduce.sum_(x, 1)], _rows(256, f64)),
+    P("total", lambda x: [reduce.sum_(x)], _flat(f32), _STREAMS),
     P("total of products", lambda x, y: [reduce.sum_(x * y)], _flat(f32, f32)),
     # Columns, and scans by lanes.
-    P("column sums", lambda x: [reduce.sum_(x, 0)], _rows(1000, f32)),
+    P("column sums", lambda x: [reduce.sum_(x, 0)], _rows(1000, f32), _STREAMS),
     P("narrow column sums", lambda x: [reduce.sum_(x, 0)], _rows(64, f32)),
     P("column maxima", lambda x: [reduce.max_(x * 2.0 + 1.0, 0)], _rows(5000, f32)),
     P("normalize columns", lambda x: _normal(x, 0), _rows(300, f32)),
@@ -285,38 +281,35 @@ PROGRAMS: tuple[CalibrationProgram, ...] = (
     ),
     P("mixed columns", _mixed_columns, _rows(900, f32)),
     P("mixed scan", _mixed_scan, _steps(0, 40)),
-    P("running sums down", lambda x: [cumsum(x, 0)], _rows(512, f32), _SIZES[:4]),
-    P("neurons", _leaky, _steps(0, 32)),
-    P("few neurons", _leaky, _steps(64), _SIZES[:4]),
+    P("running sums down", lambda x: [cumsum(x, 0)], _rows(512, f32)),
+    P("neurons", _leaky, _steps(0, 32), _STREAMS),
+    P("few neurons", _leaky, _steps(64)),
     P("decay", _decay, _steps(0, 100)),
     P("bounded", _bounded, _steps(0, 20)),
     # Recurrences of few lanes.
-    P("running sums", lambda x: [cumsum(x, 1)], _rows(512, f32)),
-    P("one running sum", lambda x: [cumsum(x, 0)], _flat(f32), _SIZES[:4]),
-    P("one neuron", _leaky, _steps(1), _SIZES[:4]),
-    P("eight lanes", _bounded, _steps(8), _SIZES[:4]),
+    P("running sums", lambda x: [cumsum(x, 1)], _rows(512, f32), _STREAMS),
+    P("one running sum", lambda x: [cumsum(x, 0)], _flat(f32)),
+    P("one neuron", _leaky, _steps(1)),
+    P("eight lanes", _bounded, _steps(8)),
     # Transposes.
-    P("transpose", lambda x: [shape.transpose(x) * 2.0], _square(f32)),
+    P("transpose", lambda x: [shape.transpose(x) * 2.0], _square(f32), _STREAMS),
     P("symmetric part", lambda x: [x + shape.transpose(x)], _square(f32)),
     P(
         "exp of transpose",
         lambda x: [mathematics.exp(shape.transpose(x))],
         _square(f32),
     ),
-    P("mixture of transposes", _mixed_transpose, _square(f32, f32), _SIZES[:4]),
+    P("mixture of transposes", _mixed_transpose, _square(f32, f32)),
     P("thin transpose", lambda x: [shape.transpose(x) + 1.0], _rows(32, f32)),
     # Hand-made kernels.
-    P(
-        "matmul",
-        lambda x, y: [matmul(x, y)],
-        _square(f32, f32),
-        (1 << 10, 1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 20),
-        _matmul_work,
-    ),
-    P("sort", lambda x: [sort(x)], _flat(f32), _SIZES[:4], _sort_work),
+    P("matmul", lambda x, y: [matmul(x, y)], _square(f32, f32), _SQUARES),
+    P("sort", lambda x: [sort(x)], _flat(f32)),
+    P("sort rows", lambda x: [sort(x, 1)], _rows(128, f32)),
+    P("random bits", lambda k: [random_bits(k, (1 << 18,))], _key, _SIZES[:1]),
+    P("scatter", _scatter, _flat(f32, i32, f32)),
 )
 
-_QUICK_NAMES = ("add", "chain", "exp", "row sums")
+_QUICK_NAMES = ("add", "mixture", "long mixture", "exp", "softmax", "column sums")
 # What tells in a third of a second how a device's bandwidth, arithmetic and launches
 # compare with a profile.
 QUICK: tuple[CalibrationProgram, ...] = tuple(

@@ -1,0 +1,157 @@
+"""Correct: learn from observed times how a prediction errs for one kernel.
+
+What is kept for each key, device and size (by powers of two) is how the last few times
+compare with their predictions. Times repeat to within a few percent, so even one of
+them is to be trusted: after n observations the correction has weight n / (n + 0.5).
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Hashable, Iterable
+from statistics import median
+
+from attrs import define, field
+
+__all__ = ["Corrections", "bucket_of"]
+
+# A prediction is not corrected by more than this factor.
+_MOST = math.log(4.0)
+_HALF = 0.5
+# The median of so many is not moved by one that something else on the machine slowed.
+_KEPT = 5
+# How far away sizes may be for what was learnt of one to serve another.
+_REACH = 3
+_MOST_KEYS = 4096
+
+Place = tuple[Hashable, Hashable]
+
+
+@define
+class _Seen:
+    """The observations of one size."""
+
+    count: int = 0
+    ratios: list[float] = field(factory=list)
+    # The last one's weight and value as a factor.
+    factor: float = 1.0
+
+    def add(self, ratio: float) -> None:
+        self.count += 1
+        self.ratios = [*self.ratios[1 - _KEPT :], ratio]
+        self.settle()
+
+    def settle(self) -> None:
+        weight = self.count / (self.count + _HALF)
+        middle = min(max(median(self.ratios), -_MOST), _MOST)
+        self.factor = math.exp(weight * middle)
+
+
+def bucket_of(nbytes: int) -> int:
+    """Return the power of two of a size."""
+    return int(nbytes).bit_length()
+
+
+class Corrections:
+    """What was learnt from observed times; any number of threads may use it.
+
+    Example:
+        >>> learnt = Corrections()
+        >>> for seconds in (9.0, 2.0, 2.0, 2.0):  # the first run compiles
+        ...     learnt.observe("softmax", "cpu", 20, predicted=1.0, seconds=seconds)
+        >>> round(learnt.factor("softmax", "cpu", 20), 2)
+        1.81
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[Place, dict[int, _Seen]] = {}
+        self._lock = threading.Lock()
+
+    def observe(
+        self,
+        key: Hashable,
+        device: Hashable,
+        bucket: int,
+        *,
+        predicted: float,
+        seconds: float,
+        first: bool | None = None,
+    ) -> None:
+        """Note how long something took.
+
+        Args:
+            key: a kernel's or program's key.
+            device: where it ran.
+            bucket: of the bytes it touches: see `bucket_of`.
+            predicted: what was predicted, without a correction.
+            seconds: what it took.
+            first: whether this run made or loaded kernels, so that its time says
+                nothing. Default: the first of each size does.
+        """
+        if not (predicted > 0 and seconds > 0 and math.isfinite(seconds)):
+            return
+        with self._lock:
+            sizes = self._seen.get((key, device))
+            if sizes is None:
+                if len(self._seen) >= _MOST_KEYS:
+                    del self._seen[next(iter(self._seen))]
+                sizes = self._seen[key, device] = {}
+            seen = sizes.get(bucket)
+            if seen is None:
+                # A new dict: those who read the old one are not disturbed.
+                seen = _Seen()
+                self._seen[key, device] = {**sizes, bucket: seen}
+                if first is None:
+                    return
+            if not first:
+                seen.add(math.log(seconds / predicted))
+
+    def count(self, key: Hashable, device: Hashable, bucket: int) -> int:
+        """Return how many times were noted for a size."""
+        seen = self._seen.get((key, device), {}).get(bucket)
+        return seen.count if seen else 0
+
+    def factor(self, key: Hashable, device: Hashable, bucket: int) -> float:
+        """Return by what to multiply a prediction; 1 where nothing was seen.
+
+        A size that was not seen borrows from the nearest one that was.
+        """
+        sizes = self._seen.get((key, device))
+        if sizes is None:
+            return 1.0
+        seen = sizes.get(bucket)
+        if seen is not None and seen.count:
+            return seen.factor
+        return _borrowed(sizes, bucket)
+
+    def export(self) -> tuple[tuple[str, int, int, float], ...]:
+        """Return what was learnt under keys that are texts, for a profile."""
+        with self._lock:
+            return tuple(
+                (key, bucket, seen.count, round(median(seen.ratios), 4))
+                for (key, _), sizes in self._seen.items()
+                if isinstance(key, str)
+                for bucket, seen in sizes.items()
+                if seen.count
+            )
+
+    def restore(
+        self, rows: Iterable[tuple[str, int, int, float]], device: Hashable
+    ) -> None:
+        """Take up what a profile remembers of a device."""
+        with self._lock:
+            for key, bucket, count, ratio in rows:
+                seen = _Seen(count, [ratio])
+                if count:
+                    seen.settle()
+                    self._seen.setdefault((key, device), {})[bucket] = seen
+
+
+def _borrowed(sizes: dict[int, _Seen], bucket: int) -> float:
+    near = [b for b, seen in sizes.items() if seen.count and abs(b - bucket) <= _REACH]
+    if not near:
+        return 1.0
+    closest = min(near, key=lambda b: (abs(b - bucket), b))
+    # The farther, the less it says.
+    return float(sizes[closest].factor ** (0.5 ** abs(closest - bucket)))
