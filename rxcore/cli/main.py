@@ -11,6 +11,7 @@ import click
 from rxcore import __version__
 from rxcore.base import errors
 from rxcore.cli.cache import cache
+from rxcore.cli.calibrate import calibrate
 from rxcore.cli.devices import devices
 from rxcore.cli.doctor import doctor
 from rxcore.cli.explain import explain
@@ -61,5 +62,5 @@ def main() -> None:
     """  # noqa: D301 - click's mark, no escape
 
 
-for _command in (devices, doctor, explain, cache):
+for _command in (devices, doctor, calibrate, explain, cache):
     main.add_command(_command)
