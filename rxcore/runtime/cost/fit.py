@@ -29,6 +29,8 @@ _NOISE = 0.15
 _WIDE, _NARROW, _CALLS = 1.3, 0.65, 0.5
 _ROUNDS = 30
 _SECOND_CACHES = tuple(n << 20 for n in (6, 12, 24, 48, 96))
+# Threads that still spin from the call before join at once, others after a while.
+_WAKES = (3e-6, 20e-6, 60e-6)
 # A spread is not believed to be smaller.
 _LEAST_SPREAD = 0.03
 
@@ -218,6 +220,7 @@ def _trials(profile: Profile) -> list[Mapping[str, Any]]:
     ]
     threads = profile.limits.threads
     if threads > 1:
+        trials += [{"wake": seconds} for seconds in _WAKES]
         trials += [{"memory_threads": x} for x in (1.0, 1.4, 2.0) if x <= threads]
         trials += [{"memory_threads": float(x)} for x in (3, 4, 6, 8) if x <= threads]
     return trials
