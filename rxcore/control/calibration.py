@@ -23,9 +23,12 @@ from rxcore.ops.matmul import matmul
 from rxcore.ops.random_bits import random_bits
 from rxcore.ops.scatter import scatter
 from rxcore.ops.sort import sort
+from rxcore.runtime.cost import Profile
+from rxcore.runtime.cost.calibrate import CpuRunner, DeviceRunner, calibrate_quickly
+from rxcore.runtime.devices import Target
 from rxcore.trace.capture import capture
 
-__all__ = ["PROGRAMS", "QUICK", "CalibrationProgram"]
+__all__ = ["PROGRAMS", "QUICK", "CalibrationProgram", "quickly"]
 
 _SIZES = (1 << 11, 1 << 14, 1 << 17, 1 << 20)
 # The largest one is for what streams: nothing else differs there.
@@ -317,3 +320,14 @@ QUICK: tuple[CalibrationProgram, ...] = tuple(
     for p in PROGRAMS
     if p.name in _QUICK_NAMES
 )
+
+
+def quickly(target: Target | None, profile: Profile) -> Profile:
+    """Scale a target's shipped profile by how fast a few programs are there.
+
+    Args:
+        target: a device, None for the CPU.
+        profile: its shipped profile.
+    """
+    runner = CpuRunner() if target is None else DeviceRunner(target)
+    return calibrate_quickly(runner, QUICK, profile)

@@ -13,13 +13,14 @@ from attrs import define, field, frozen
 from rxcore.base import config, dtypes, errors, timeline, tree
 from rxcore.base.collector import paused
 from rxcore.base.frames import hides_frames
+from rxcore.base.lazy import LazyModule
 from rxcore.control.inspection import Inspection
 from rxcore.ir.graph import Graph
 from rxcore.ir.primitive import Calls, NoRule, Primitive
 from rxcore.ir.types import Type
 from rxcore.ops.families import Linear
 from rxcore.runtime.array import Array, from_host
-from rxcore.runtime.devices import canonical
+from rxcore.runtime.devices import Target, calibrators, canonical, watchers
 from rxcore.runtime.placement import Placed, place, run_at
 from rxcore.runtime.program import Program, clearers
 from rxcore.runtime.variants import Variants, variants_of
@@ -33,6 +34,10 @@ from rxcore.transforms.vmap import talks_across
 from rxcore_kernels import engine
 
 __all__ = ["call", "inspect", "jit"]
+
+
+calibration = LazyModule("rxcore.control.calibration")
+calibrators.append(lambda target, profile: calibration.quickly(target, profile))
 
 
 # The op that a jitted function is inside another trace ------------------------------
@@ -235,12 +240,18 @@ class _Jitted:
         self.fast: dict[Any, Any] = {}
         self.placed: dict[Any, Any] = {}
         clearers.append(self.clear)
+        watchers.append(self.reconsider)
 
     def clear(self) -> None:
         """Forget what was compiled."""
         self.entries.clear()
         self.fast.clear()
         self.placed.clear()
+
+    def reconsider(self, target: Target) -> None:
+        """Place calls anew: a device was found."""
+        if not target.is_cpu:
+            self.fast.clear()
 
     def wrapper(self) -> Any:
         """Return the function that users call: one dictionary hit, one native call."""

@@ -12,7 +12,7 @@ from rxcore.base.dtypes import DType
 from rxcore.ir.operators import Numeric
 from rxcore.ir.primitive import REGISTRY
 from rxcore.ir.types import Type
-from rxcore.runtime.devices import find
+from rxcore.runtime.devices import lacking, recalled
 from rxcore_kernels import memory
 from rxcore_kernels.opencl_fault import DeviceFault
 
@@ -125,6 +125,15 @@ class Array(Numeric):
             return self._replicas.get(device)
         except AttributeError:
             return None
+
+    @property
+    def on_host(self) -> bool:
+        """Whether the elements are in the host's memory, if elsewhere too."""
+        return not hasattr(self, "_home") or hasattr(self, "_host")
+
+    def is_on(self, device: Any) -> bool:
+        """Whether a device has the elements."""
+        return self._on(device) is not None
 
     def replica(self, device: Any) -> Any:
         """Return a device's buffer with the elements, sent there if need be.
@@ -291,7 +300,7 @@ class Array(Numeric):
         inner = Type(self.dtype, self.type.shape[1:])
         host = self.host
         for i in range(self.type.shape[0]):
-            yield from_host(host[i], inner)
+            yield self._beside(from_host(host[i], inner))
 
     def __setitem__(self, key: Any, value: Any) -> None:
         raise TypeError(
@@ -320,7 +329,15 @@ class Array(Numeric):
         return self
 
     def __deepcopy__(self, memo: Any) -> Array:
-        return from_host(self.host.copy(), self.type)
+        return self._beside(from_host(self.host.copy(), self.type))
+
+    def _beside(self, made: Array) -> Array:
+        """Say that an Array is where this one is; it goes there when it is used."""
+        if hasattr(self, "_home"):
+            made._home, made._replicas = self._home, {}
+        if hasattr(self, "_free"):
+            made._free = self._free
+        return made
 
 
 def _may_change(host: Any) -> bool:
@@ -437,10 +454,15 @@ def asarray(x: Any, dtype: Any = None) -> Array:
 def _at_default(made: Array) -> Array:
     """Return a new Array on the default device, if there is one that can hold it."""
     name = config.current().default_device
-    target = None if name is None else find(name, "default_device")
-    if target is None or (made.dtype == dtypes.float64 and not target.facts.fp64):
+    target = None if name is None else recalled(name)
+    if target is None or target.fault or lacking([made.type], target.facts):
         return made
-    return Array.on_device(made.type, target, made.replica(target))
+    try:
+        buffer = made.replica(target)
+    except DeviceFault:
+        # Ops go to the default device all the same, and say so if they cannot.
+        return made
+    return Array.on_device(made.type, target, buffer)
 
 
 def _shown(x: Any) -> str:

@@ -1,7 +1,9 @@
 """Steps of a program on a device: launches, copies, host calls, and control.
 
 What a table's rows are for the CPU. A `Site` is a place whose memory is a slot of the
-call's frame; loops move it by the number of passes that they have made.
+call's frame; loops move it by the number of passes that they have made. To bind a step
+again changes nothing: several threads may bind one program, or one whose first try
+failed.
 """
 
 from __future__ import annotations
@@ -85,12 +87,13 @@ class Launched:
     """
 
     source: OpenCLSource
-    memories: tuple[tuple[Any, int], ...]
+    memories: tuple[tuple[Place, int], ...]
     scalars: tuple[Scalar, ...]
     groups: tuple[int, int, int]
     cost: Any = None
     kernel: Kernel | None = None
     seconds: float | None = None
+    sites: list[tuple[Site, int]] = field(factory=list)
     fixed: list[tuple[int, int]] | None = None
     equation: Equation | None = None
     _subject: Subject | None = None
@@ -104,7 +107,7 @@ class Launched:
 
     @property
     def places(self) -> tuple[Place, ...]:
-        """What it uses, before it is bound."""
+        """What it uses."""
         return tuple(p for p, _ in self.memories)
 
     def bind(self, device: Device, site: Callable[[Place], Site]) -> None:
@@ -116,8 +119,7 @@ class Launched:
 
         build = functools.partial(device.build, self.source)
         self.kernel = timeline.come_by(self.source.symbol, build, counts)
-        sites = [(site(p), size) for p, size in self.memories]
-        self.memories = tuple(sites)
+        sites = self.sites = [(site(p), size) for p, size in self.memories]
         if all(isinstance(s.place, Fixed) for s, _ in sites):
             self.fixed = [
                 (s.slots[s.place.base], s.place.offset // size)  # type: ignore[union-attr]
@@ -131,7 +133,7 @@ class Launched:
             memories = [(buffers[slot], at) for slot, at in self.fixed]
         else:
             memories = []
-            for site, size in self.memories:
+            for site, size in self.sites:
                 buffer, offset = frame.find(site)
                 memories.append((buffer, offset // size))
         assert self.kernel is not None
@@ -148,24 +150,24 @@ class Launched:
 class Copy:
     """A copy of bytes between two places."""
 
-    target: Any
-    source: Any
+    target: Place
+    source: Place
     nbytes: int
+    sites: tuple[Site, ...] = ()
 
     @property
     def places(self) -> tuple[Place, ...]:
-        """What it uses, before it is bound."""
+        """What it uses."""
         return (self.target, self.source)
 
     def bind(self, device: Device, site: Callable[[Place], Site]) -> None:
         """Find the slots."""
         del device
-        self.target, self.source = site(self.target), site(self.source)
+        self.sites = site(self.target), site(self.source)
 
     def run(self, frame: Frame) -> None:
         """Enqueue the copy."""
-        source, source_at = frame.find(self.source)
-        target, target_at = frame.find(self.target)
+        (target, target_at), (source, source_at) = map(frame.find, self.sites)
         frame.device.copy(source, source_at, target, target_at, self.nbytes)
 
 
@@ -184,30 +186,31 @@ class Call:
     """
 
     compute: Callable[[Sequence[Any], Sequence[Any]], None]
-    ins: tuple[Any, ...]
-    outs: tuple[Any, ...]
+    ins: tuple[Place, ...]
+    outs: tuple[Place, ...]
     in_types: tuple[Type, ...]
     out_types: tuple[Type, ...]
     equation: Equation | None = None
     reason: str = ""
+    sites: tuple[Site, ...] = ()
 
     @property
     def places(self) -> tuple[Place, ...]:
-        """What it uses, before it is bound."""
+        """What it uses."""
         return (*self.ins, *self.outs)
 
     def bind(self, device: Device, site: Callable[[Place], Site]) -> None:
         """Find the slots."""
         del device
-        self.ins = tuple(site(p) for p in self.ins)
-        self.outs = tuple(site(p) for p in self.outs)
+        self.sites = tuple(site(p) for p in self.places)
 
     def run(self, frame: Frame) -> None:
         """Fetch, compute, and send."""
         given = []
-        for place, t in zip(self.ins, self.in_types, strict=True):
+        count = len(self.ins)
+        for site, t in zip(self.sites[:count], self.in_types, strict=True):
             host = np.empty(t.shape, t.dtype)
-            fetch(frame, place, host)
+            fetch(frame, site, host)
             given.append(host)
         results = [np.empty(t.shape, t.dtype) for t in self.out_types]
         if timeline.active:
@@ -217,8 +220,8 @@ class Call:
                 self.compute(given, results)
         else:
             self.compute(given, results)
-        for place, host in zip(self.outs, results, strict=True):
-            buffer, offset = frame.find(place)
+        for site, host in zip(self.sites[count:], results, strict=True):
+            buffer, offset = frame.find(site)
             frame.device.write(buffer, offset, host)
 
 
@@ -254,18 +257,19 @@ class While:
 
     loop: int
     asked: Any
-    flag: Any
+    flag: Place
     table: Any
+    site: Any = None
 
     @property
     def places(self) -> tuple[Place, ...]:
-        """What it uses, before it is bound."""
+        """What it uses."""
         return (self.flag,)
 
     def bind(self, device: Device, site: Callable[[Place], Site]) -> None:
         """Find the flag's slot."""
         del device
-        self.flag = site(self.flag)
+        self.site = site(self.flag)
 
     def run(self, frame: Frame) -> None:
         """Ask, and run, until the answer is no."""
@@ -274,7 +278,7 @@ class While:
         while True:
             for step in self.asked:
                 step.run(frame)
-            fetch(frame, self.flag, found)
+            fetch(frame, self.site, found)
             if not found:
                 return
             for step in self.table:
@@ -286,23 +290,24 @@ class While:
 class Choice:
     """A choice between tables by a number, clipped to those there are."""
 
-    index: Any
+    index: Place
     tables: tuple[Any, ...]
+    site: Any = None
 
     @property
     def places(self) -> tuple[Place, ...]:
-        """What it uses, before it is bound."""
+        """What it uses."""
         return (self.index,)
 
     def bind(self, device: Device, site: Callable[[Place], Site]) -> None:
         """Find the number's slot."""
         del device
-        self.index = site(self.index)
+        self.site = site(self.index)
 
     def run(self, frame: Frame) -> None:
         """Fetch the number and run its table."""
         found = np.empty((), np.int32)
-        fetch(frame, self.index, found)
+        fetch(frame, self.site, found)
         k = min(max(int(found), 0), len(self.tables) - 1)
         for step in self.tables[k]:
             step.run(frame)

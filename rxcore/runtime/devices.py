@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -35,6 +37,7 @@ __all__ = [
     "devices",
     "find",
     "lacking",
+    "recalled",
 ]
 
 
@@ -106,6 +109,15 @@ class Target:
         """Whether it is an OpenCL implementation on the CPU."""
         return self.device.is_cpu
 
+    @property
+    def room(self) -> int | None:
+        """Bytes that may still be taken there; None before it is opened."""
+        memory = self.device.memory
+        if memory is None:
+            return None
+        found = memory.statistics()
+        return int(found.limit_bytes - found.in_use_bytes)
+
     def upload(self, host: Any) -> Any:
         """Return a buffer with an ndarray's elements."""
         return self.device.upload(host)
@@ -148,6 +160,11 @@ class Target:
 _targets: dict[int, Target] = {}
 # Called with each Target that is found; those who came later ask `known`.
 watchers: list[Callable[[Target], None]] = []
+
+
+# What scales a shipped profile by a quick measurement, given a Target (None: the CPU)
+# and the profile: installed by `rxcore.control`, which has programs for that.
+calibrators: list[Callable[[Target | None, Any], Any]] = []
 
 
 def known() -> list[Target]:
@@ -213,9 +230,11 @@ def find(name: str, call: str = "device") -> Target | None:
                 f"{call}: there is no OpenCL device, so {str(name)!r} cannot be used;"
                 f" there is only 'cpu'. {opencl.why_none()}"
             )
+        count = len(found)
+        there = "is 1 OpenCL device" if count == 1 else f"are {count} OpenCL devices"
         raise errors.DeviceError(
-            f"{call}: {str(name)!r} is out of range, there are {len(found)} OpenCL"
-            f" devices; use one of {_present(found)}"
+            f"{call}: {str(name)!r} is out of range, there {there}; use one of"
+            f" {_present(found)}"
         )
     target = found[k]
     if target.fault:
@@ -224,6 +243,20 @@ def find(name: str, call: str = "device") -> Target | None:
             " process, or use 'cpu'"
         )
     return target
+
+
+def recalled(name: str) -> Target | None:
+    """Return the Target of a name that was found before; it may be lost since.
+
+    Calls that were told to run there then go to the CPU, and say so.
+    """
+    try:
+        return find(name)
+    except errors.DeviceError:
+        before = [t for t in _targets.values() if t.name == name]
+        if not before:
+            raise
+        return before[-1]
 
 
 def _present(found: list[Target]) -> str:
@@ -264,6 +297,28 @@ def default_device(device: str) -> Iterator[None]:
 
 
 def candidates() -> list[Target]:
-    """Return the devices that calls may be placed on without being asked."""
+    """Return the devices that calls may be placed on without being asked.
+
+    Only devices that were found: the search takes longer than most calls, so it is
+    made beside a program that is worth it (see `look`), or when a device is
+    asked for.
+    """
     allowed = config.current().allow_opencl_cpu
-    return [p for p in _found() if not p.fault and (allowed or not p.is_cpu)]
+    if allowed:
+        look(wait=True)
+    return [t for t in known() if not t.fault and (allowed or not t.is_cpu)]
+
+
+_search: list[threading.Thread] = []
+
+
+def look(*, wait: bool = False) -> None:
+    """Look for OpenCL devices in the background, once, where PyOpenCL is installed."""
+    if not _search:
+        if importlib.util.find_spec("pyopencl") is None:
+            return
+        thread = threading.Thread(target=_found, name="rxcore-devices", daemon=True)
+        _search.append(thread)
+        thread.start()
+    if wait:
+        _search[0].join()

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
 from attrs import frozen
 
 from rxcore.base import config
+from rxcore.base.lazy import LazyModule
 from rxcore.ir.graph import Equation, Graph, Value
 from rxcore.ir.primitive import Primitive
 from rxcore.ir.types import Type
 from rxcore.runtime.array import Array
-from rxcore.runtime.devices import Target, find
+from rxcore.runtime.devices import Target, candidates, known, look, recalled
 from rxcore.runtime.variants import Variants, run_on, variants_of
 
 __all__ = ["Placed", "graph_of", "place", "run_at", "run_graph", "run_primitive"]
+
+# Loaded when there is something to decide.
+decide = LazyModule("rxcore.runtime.decide")
 
 
 @frozen
@@ -38,34 +43,78 @@ class Placed:
 _CPU = Placed(None)
 
 
-def place(_variants: Variants, args: Sequence[Array], device: str | None) -> Placed:
+def place(variants: Variants, args: Sequence[Array], device: str | None) -> Placed:
     """Decide where a call runs.
 
     What the user asked for comes first: the function's device, the default device,
-    then the device of arguments that the user put on an OpenCL CPU device.
+    then the device of arguments that the user put on an OpenCL CPU device. Else the
+    cost model decides between the CPU and the GPUs that are known.
     """
     name = device if device is not None else config.current().default_device
     if name is not None:
         which = "default" if device is None else "function's"
-        return Placed(find(name, "jit"), False, reason=f"it is the {which} device")
+        return Placed(recalled(name), False, reason=f"it is the {which} device")
     homes = {a.home for a in args if a.home is not None and not a.home.fault}
     for home in homes:
         if home.is_cpu and not config.current().allow_opencl_cpu:
             return Placed(home, False, reason="the user put an argument there")
-    return _CPU
+    targets = candidates() if known() or config.current().allow_opencl_cpu else []
+    if not targets:
+        return _CPU
+    choice, target, settled = decide.decide(variants, args, targets)
+    return Placed(target, settled=settled, reason=choice.reason)
 
 
 def run_at(
     variants: Variants, placed: Placed, args: Sequence[Array]
 ) -> tuple[list[Array], Target | None]:
     """Run a call where it was placed; return the results and where they are."""
-    if placed.target is None:
-        outs = variants.run_cpu(args)
-        where: Target | None = None
+    if not placed.settled:
+        outs, where = _observed(variants, placed, args)
+    elif placed.target is None:
+        outs, where = _on_cpu(variants, args), None
     else:
         outs, where = run_on(variants, placed.target, args)
     if any(a.home is not None for a in args) or where is not None:
         _loosen(outs, placed, where)
+    return outs, where
+
+
+# A program that takes so long may be worth a search for devices.
+_WORTH = 1e-3
+
+
+def _on_cpu(variants: Variants, args: Sequence[Array]) -> list[Array]:
+    """Launch on the CPU; after a long run, look whether there is something faster."""
+    variants.cpu  # noqa: B018 - compiled before the clock starts
+    begin = time.perf_counter()
+    outs = variants.run_cpu(args)
+    if time.perf_counter() - begin > _WORTH:
+        look()
+    return outs
+
+
+def _observed(
+    variants: Variants, placed: Placed, args: Sequence[Array]
+) -> tuple[list[Array], Target | None]:
+    """Run a call and learn from how long it takes, where nothing but it is timed."""
+    target = placed.target
+    resident = all(a.on_host if target is None else a.is_on(target) for a in args)
+    if target is None:
+        variants.cpu  # noqa: B018 - compiled before the clock starts
+    elif resident:
+        target.finish()
+    begin = time.perf_counter()
+    if target is None:
+        outs, where = variants.run_cpu(args), None
+    else:
+        outs, where = run_on(variants, target, args)
+        if where is not None:
+            where.finish()
+    seconds = time.perf_counter() - begin
+    price = decide.price_of(variants, where)
+    if resident and not isinstance(price, str):
+        decide.MARKET.observe(price, where, seconds)
     return outs, where
 
 
@@ -84,7 +133,7 @@ def run_graph(graph: Graph, args: Sequence[Array]) -> list[Array]:
     target = next((a.home for a in args if a.home is not None), None)
     name = config.current().default_device
     if target is None and name is not None:
-        target = find(name)
+        target = recalled(name)
     variants = variants_of(graph)
     if target is None:
         return variants.run_cpu(args)

@@ -38,9 +38,11 @@ class Variants:
 
     Args:
         graph: what they compute.
+        record: what placement remembers of its calls (see `decide`).
     """
 
     graph: Graph
+    record: Any = None
     _cpu: Program | None = None
     _drafts: dict[Any, DeviceDraft | Unsupported] = field(factory=dict)
     _programs: dict[Any, DeviceProgram] = field(factory=dict)

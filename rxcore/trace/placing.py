@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from rxcore.base import config, errors
 from rxcore.ir.primitive import Primitive
 from rxcore.runtime.array import Array
-from rxcore.runtime.devices import Target, find
+from rxcore.runtime.devices import Target, recalled
 from rxcore.runtime.placement import graph_of
 from rxcore.runtime.variants import run_on, variants_of
 from rxcore.trace.source import call_site
@@ -75,7 +75,7 @@ def _target(primitive: Primitive, args: Sequence[Array]) -> tuple[Target | None,
     for a in loose:
         if a.home is not None:
             return a.home, True
-    return (None if name is None else find(name)), name is None
+    return (None if name is None else recalled(name)), name is None
 
 
 def _refuse(primitive: Primitive, args: Sequence[Array]) -> NoReturn:
