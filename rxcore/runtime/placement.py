@@ -21,6 +21,7 @@ __all__ = ["Placed", "graph_of", "place", "run_at", "run_graph", "run_primitive"
 
 # Loaded when there is something to decide.
 decide = LazyModule("rxcore.runtime.decide")
+pricing = LazyModule("rxcore.runtime.pricing")
 
 
 @frozen
@@ -75,7 +76,7 @@ def run_at(
         outs, where = _on_cpu(variants, args), None
     else:
         outs, where = run_on(variants, placed.target, args)
-    if any(a.home is not None for a in args) or where is not None:
+    if any(a.home is not None for a in args) or placed.target is not None:
         _loosen(outs, placed, where)
     return outs, where
 
@@ -114,7 +115,7 @@ def _observed(
     seconds = time.perf_counter() - begin
     price = decide.price_of(variants, where)
     if resident and not isinstance(price, str):
-        decide.MARKET.observe(price, where, seconds)
+        pricing.MARKET.observe(price, where, seconds)
     return outs, where
 
 
