@@ -170,6 +170,7 @@ __all__ = [
     "eval_shape",
     "exp",
     "expand_dims",
+    "explain",
     "fori_loop",
     "gather",
     "grad",
@@ -243,7 +244,7 @@ _delegate(_METHODS, "rxcore.numpy.methods", properties=("T", "imag", "mT", "real
 
 
 # Functions that are loaded with what they need when they are first used.
-_LATE = {"profile": "rxcore.control.profile"}
+_LATE = {"explain": "rxcore.control.explain", "profile": "rxcore.control.profile"}
 
 
 def __getattr__(name: str) -> Any:

@@ -274,6 +274,8 @@ class _Jitted:
 
         made: Any = jitted
         made.lower = self.lower
+        made.placed_entry = self.placed_entry
+        made.forced_device = self.forced_device
         made.inspect = self.lower
         made.clear_cache = self.clear
         made.__wrapped__ = self.function
@@ -430,6 +432,15 @@ class _Jitted:
         for x in tree.leaves(given):
             if isinstance(x, Array):
                 x.donate()
+
+    def placed_entry(self, *args: Any, **kwargs: Any) -> tuple[Entry, list[Any]]:
+        """Return what was captured for such arguments, and their leaves."""
+        entry, leaves, make = self.entry(args, kwargs)
+        return entry or make(), leaves
+
+    def forced_device(self) -> str | None:
+        """Return the device that the user asked for, if any."""
+        return self.device or config.current().default_device
 
     def lower(self, *args: Any, **kwargs: Any) -> Inspection:
         """Compile for these arguments without running; return what was made."""

@@ -15,13 +15,22 @@ from attrs import define, field
 from rxcore.base import config
 from rxcore.runtime.array import Array
 from rxcore.runtime.cost import Choice, Option, choose, upload_seconds
+from rxcore.runtime.device_program import DeviceDraft
 from rxcore.runtime.devices import Target, Unsupported
 from rxcore.runtime.places import plan_arena, plan_blocks
 from rxcore.runtime.pricing import MARKET, Price
 from rxcore.runtime.program import assembled, optimized_of, sources_of
 from rxcore.runtime.variants import Variants
 
-__all__ = ["Record", "decide", "name_of", "options_of", "price_of", "record_of"]
+__all__ = [
+    "Record",
+    "decide",
+    "name_of",
+    "needs_of",
+    "options_of",
+    "price_of",
+    "record_of",
+]
 
 # So many observed runs settle a choice.
 _SETTLED = 3
@@ -85,9 +94,13 @@ def _price(variants: Variants, target: Target | None) -> Price | str:
         draft = variants.draft(target)
     except Unsupported as reason:
         return str(reason)
+    return MARKET.price(model, draft.works, draft.sources, needs_of(draft))
+
+
+def needs_of(draft: DeviceDraft) -> int:
+    """Return the bytes that a call needs beside its arguments."""
     blocks, _ = plan_blocks(draft.memories)
-    needs = sum(blocks) + sum(n for n, alias in draft.specs if alias < 0)
-    return MARKET.price(model, draft.works, draft.sources, needs)
+    return sum(blocks) + sum(n for n, alias in draft.specs if alias < 0)
 
 
 def options_of(
