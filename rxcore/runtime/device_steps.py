@@ -16,6 +16,7 @@ import numpy as np
 from attrs import define, field, frozen
 
 from rxcore.base import timeline
+from rxcore.base.lazy import LazyModule
 from rxcore.ir.graph import Equation
 from rxcore.ir.types import Type
 from rxcore.runtime.places import (
@@ -39,6 +40,9 @@ __all__ = [
     "Step",
     "While",
 ]
+
+# It prices launches, which needs the cost model.
+watchdog = LazyModule("rxcore.runtime.watchdog")
 
 
 @define(eq=False)
@@ -119,6 +123,7 @@ class Launched:
 
         build = functools.partial(device.build, self.source)
         self.kernel = timeline.come_by(self.source.symbol, build, counts)
+        self.seconds = watchdog.expected_seconds(self.cost, device)
         sites = self.sites = [(site(p), size) for p, size in self.memories]
         if all(isinstance(s.place, Fixed) for s, _ in sites):
             self.fixed = [
