@@ -39,15 +39,17 @@ _AT_ONCE = 1 << 16
 # Instructions that operations take, where these are not 1.
 _INSTRUCTIONS = {"bitcast": 0.0, "sqrt": 1.3, "rem": 32.0}
 _INSTRUCTIONS |= dict.fromkeys(("floor", "ceil", "trunc", "round"), 2.0)
-_INSTRUCTIONS |= dict.fromkeys(("shl", "shr"), 1.5)
 # Minima and maxima mind NaN; float to integer saturates, element by element.
-_EXTREME, _SATURATING, _TO_BFLOAT, _TO_HALF = 4.0, 60.0, 8.0, 2.0
+_EXTREME, _SATURATING, _TO_BFLOAT, _TO_HALF = 4.0, 90.0, 8.0, 2.0
 # What float64 operations count, of those that cost more than a sum.
 _DOUBLE = {"div": 8.0, "sqrt": 10.0, "rem": 32.0}
 # Latencies in units of that of a sum of floats, where they are not 1.
-_LATENCY = {"bitcast": 0.0, "select": 0.5, "div": 4.0, "sqrt": 5.0, "rem": 30.0}
+_LATENCY = {"bitcast": 0.0, "div": 4.0, "sqrt": 5.0, "rem": 30.0, "select": 0.75}
+_LATENCY |= {"add": 0.6, "sub": 0.6, "lt": 1.25, "le": 1.25, "eq": 1.25, "ne": 1.25}
 _LATENCY |= dict.fromkeys(("floor", "ceil", "trunc", "round", "min", "max"), 2.0)
 _WHOLE = 0.25
+# Float32 lanes of a vector.
+_LANES = 16
 # So many operations wait for their operands at the same time.
 _WINDOW = 256.0
 # Stands for every stride that is not 0, 1 or -1.
@@ -110,6 +112,7 @@ class _Around:
         along: the loop that vectors or work-items run along, if it is in one.
         vector: whether it becomes vector instructions.
         width: bytes of the widest value beside it, in units of 4.
+        rest: iterations that do not fill a vector, over all runs of the loop.
         tally: what one run of the body does.
     """
 
@@ -120,6 +123,7 @@ class _Around:
     along: str = ""
     vector: bool = False
     width: float = 1.0
+    rest: float = 0.0
     tally: dict[str, float] = field(factory=dict)
 
     def count(self, name: str, number: float) -> None:
@@ -145,6 +149,7 @@ class _Counter:
         self.counts: dict[str, Polynomial] = {}
         self.accesses: list[_Access] = []
         self.vectorizes = True
+        self.left = 0.0
         self.crossed = self.blocked = self.along_lanes = False
         self.grid = grid_of(nest)
 
@@ -160,7 +165,8 @@ class _Counter:
         read, written, again = self.memory()
         near = self.near(read + written) if again else 0
         extents = tuple(self.variables)
-        return Features(form, extents, read, written, again, near, self.items())
+        items, left = self.items(), int(self.left)
+        return Features(form, extents, read, written, again, near, items, left)
 
     def add(self, name: str, count: Polynomial) -> None:
         """Count something."""
@@ -198,8 +204,10 @@ class _Counter:
     def close(self, around: _Around) -> None:
         """Count what a body's runs did in all."""
         for name, number in around.tally.items():
-            times = around.begun if name == "left" else around.times
-            self.add(name, times * number)
+            if name == "left":
+                self.left += number * around.rest
+            else:
+                self.add(name, around.times * number)
 
     def let(self, s: Let, around: _Around) -> None:
         """Count an operation."""
@@ -370,7 +378,23 @@ class _Counter:
             depth, count = _latency(s.body, None)
             share = min(count / _WINDOW, 1.0) * width
             self.add("chain", inside.times * (depth * share))
-        return evolve(inside, along=s.index, width=width, vector=vector)
+            self.add("drain", inside.begun * depth)
+        rest = self.rest(s, inside.loops[:-1], width) if vector else 0.0
+        return evolve(inside, along=s.index, width=width, vector=vector, rest=rest)
+
+    def rest(self, s: Loop, around: tuple[str, ...], width: float) -> float:
+        """Return the iterations that are left over, over all runs of a loop.
+
+        Most of them run by fours, the last ones alone.
+        """
+        starts = math.prod(self.runs[x] for x in around)
+        count = s.extent
+        if isinstance(count, Block):
+            # Only the last block is not full.
+            starts /= max(self.runs[count.loop], 1.0)
+            count = count.total % count.size
+        left = count % max(int(_LANES / width), 1)
+        return starts * (left // 4 + left % 4)
 
     def gpu_loop(
         self, s: Loop, inside: _Around, count: Polynomial, inner: bool

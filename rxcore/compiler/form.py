@@ -13,10 +13,10 @@ What is counted (an access or an operation counts as often as it runs):
   (float64), and on a CPU `scalar`: all that does not become vector instructions. On a
   CPU they count by the widest value of their loop, in units of 4 bytes, as that
   decides how many a vector holds;
-- `start`: how often an innermost loop begins, `left`: the operations of one iteration
-  at each start, as some iterations do not fill a vector;
+- `start`: how often an innermost loop begins, and `left`: operations of iterations that
+  do not fill a vector (a number: it depends on sizes in no simple way);
 - `chain`: on a CPU, the latency of an iteration of a vector loop, as far as the next
-  iterations do not hide it;
+  iterations do not hide it, and `drain`: that of the last one, each time a loop ends;
 - `serial`: on a CPU, steps of recurrences, each times the operations from one value of
   the carry to the next; on a GPU, the iterations that one work-item makes in turn.
 """
@@ -35,7 +35,7 @@ __all__ = ["COUNTS", "Features", "Form", "handmade"]
 COUNTS = (
     *("contiguous", "broadcast", "strided", "gather", "scratch"),
     *("simple", "muladd", "divide", "integer_divide", "double", "scalar"),
-    *("start", "left", "chain", "serial"),
+    *("start", "left", "chain", "drain", "serial"),
 )
 
 
@@ -81,6 +81,7 @@ class Features:
         again: bytes read or written at places that were there already.
         near: about how many bytes lie between one access to a place and the next.
         items: the pieces that threads may share, or the work-items of all groups.
+        left: on a CPU, the operations of iterations that do not fill a vector.
     """
 
     form: Form
@@ -90,11 +91,12 @@ class Features:
     again: int = 0
     near: int = 0
     items: int = 1
+    left: int = 0
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """All numbers, in the order in which a compiled cost takes them."""
-        rest = (self.read, self.written, self.again, self.near, self.items)
+        rest = (self.read, self.written, self.again, self.near, self.items, self.left)
         return (*self.extents, *rest)
 
     @property
@@ -109,7 +111,10 @@ class Features:
             >>> handmade("matmul", 2e9, 12e6).counts()
             {'muladd': 2000000000.0}
         """
-        return {name: p.value(self.extents) for name, p in self.form.counts}
+        found = {name: p.value(self.extents) for name, p in self.form.counts}
+        if self.left:
+            found["left"] = float(self.left)
+        return found
 
 
 _kernels: dict[str, Form] = {}

@@ -38,7 +38,7 @@ __all__ = [
 Cost = Callable[..., float]
 
 MEMORY = ("cache", "shared", "memory")
-SERIAL = ("chain", "serial")
+SERIAL = ("serial",)
 # A byte stored counts as so many: its line is mostly read first.
 WRITTEN = 1.5
 
@@ -204,11 +204,12 @@ def compile_cost(form: Form, profile: Profile) -> Cost:
             serial = serial + weighted
         else:
             arithmetic = arithmetic + weighted
-    given = ", ".join([*names, "read", "written", "again", "near", "items"])
+    left = profile.rate(shape, "left").seconds
+    given = ", ".join([*names, "read", "written", "again", "near", "items", "left"])
     lines = [
         f"def cost({given}):",
         *_memory_lines(shape, profile),
-        f"    a = {arithmetic.text(names)}",
+        f"    a = {arithmetic.text(names)} + {left!r} * left",
         f"    s = {serial.text(names)}",
         *_sharing_lines(profile),
     ]
