@@ -16,6 +16,7 @@ from rxcore.ops.elementwise import add, div, floor, mul, sub
 from rxcore.ops.families import broadcast_shapes
 from rxcore.ops.iota import broadcasted_iota, iota
 from rxcore.runtime.array import asarray as from_anything
+from rxcore.runtime.array import beside
 from rxcore.trace.tracer import Tracer
 
 __all__ = [
@@ -236,7 +237,7 @@ def full_like(x: Any, fill_value: Any, dtype: Any = None, shape: Any = None) -> 
     """
     like = numeric(x, "full_like")
     sizes = like.shape if shape is None else shape
-    return full(sizes, fill_value, like.dtype if dtype is None else dtype)
+    return beside(full(sizes, fill_value, like.dtype if dtype is None else dtype), like)
 
 
 def zeros_like(x: Any, dtype: Any = None, shape: Any = None) -> Any:

@@ -19,7 +19,7 @@ from rxcore.ops.gather import as_index
 from rxcore.ops.iota import broadcasted_iota, iota
 from rxcore.ops.join import pad
 from rxcore.ops.scatter import scatter
-from rxcore.runtime.array import from_host
+from rxcore.runtime.array import beside, from_host
 from rxcore.trace.tracer import Tracer
 
 __all__ = [
@@ -352,8 +352,8 @@ def _elements(x: Any, call: str, fix: str) -> Any:
     return np.asarray(found)
 
 
-def _indices(host: Any) -> Any:
-    return from_host(host, Type(dtypes.int32, np.shape(host)))
+def _indices(host: Any, like: Any) -> Any:
+    return beside(from_host(host, Type(dtypes.int32, np.shape(host))), like)
 
 
 def nonzero(x: Any) -> tuple[Any, ...]:
@@ -380,7 +380,7 @@ def nonzero(x: Any) -> tuple[Any, ...]:
     host = _elements(x, "nonzero", fix)
     if not host.ndim:
         raise errors.ShapeError("nonzero: expected rank 1 or more, got rank 0")
-    return tuple(_indices(i) for i in np.nonzero(host))
+    return tuple(_indices(i, x) for i in np.nonzero(host))
 
 
 def flatnonzero(x: Any) -> Any:
@@ -403,7 +403,7 @@ def flatnonzero(x: Any) -> Any:
         Array([1, 2], dtype=int32)
     """
     host = _elements(x, "flatnonzero", "use where(condition, x, y)")
-    return _indices(np.flatnonzero(host))
+    return _indices(np.flatnonzero(host), x)
 
 
 def argwhere(x: Any) -> Any:
@@ -427,7 +427,7 @@ def argwhere(x: Any) -> Any:
                [1, 0]], dtype=int32)
     """
     host = _elements(x, "argwhere", "use where(condition, x, y)")
-    return _indices(np.argwhere(host))
+    return _indices(np.argwhere(host), x)
 
 
 def unique(
@@ -469,10 +469,10 @@ def unique(
     wide = host.astype(np.float32) if host.dtype in dtypes.HALVES else host
     out = compute(wide, *flags, axis, equal_nan=equal_nan)
     found, *places = out if isinstance(out, tuple) else (out,)
-    values = from_host(found, Type(host.dtype, found.shape))
+    values = beside(from_host(found, Type(host.dtype, found.shape)), x)
     if not isinstance(out, tuple):
         return values
-    return (values, *(_indices(part) for part in places))
+    return (values, *(_indices(part, x) for part in places))
 
 
 def bincount(

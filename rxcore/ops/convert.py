@@ -116,14 +116,14 @@ def convert(x: Any, dtype: Any) -> Any:
     target = dtypes.as_dtype(dtype)
     if x.dtype == target:
         return x if not x.type.weak else _strong(x)
-    if isinstance(x, Array) and x.type.weak and not x.ndim:
+    if isinstance(x, Array) and x.type.weak and not x.ndim and x.home is None:
         return Array.scalar(_convert_reference(x.host, dtype=target), Type(target, ()))
     return _convert.bind(x, dtype=target)
 
 
 def _strong(x: Any) -> Any:
     if isinstance(x, Array):
-        return Array.of_host(x.type.strong(), x.host)
+        return x.strong()
     return _convert.bind(x, dtype=x.dtype)
 
 

@@ -335,7 +335,7 @@ def as_index(index: Any, call: str) -> Any:
             f" {found.shape}); convert them with .astype('int32')"
         )
     if isinstance(found, Array) and found.type.weak and found.ndim:
-        return Array.of_host(found.type.strong(), found.host)
+        return found.strong()
     return found
 
 

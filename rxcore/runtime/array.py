@@ -16,7 +16,7 @@ from rxcore.runtime.devices import lacking, recalled
 from rxcore_kernels import memory
 from rxcore_kernels.opencl_fault import DeviceFault
 
-__all__ = ["Array", "as_value", "asarray", "from_host", "on_devices"]
+__all__ = ["Array", "as_value", "asarray", "beside", "from_host", "on_devices"]
 
 # Not empty once there was an Array on a device: eager ops then ask where operands are.
 on_devices: list[Any] = []
@@ -300,7 +300,7 @@ class Array(Numeric):
         inner = Type(self.dtype, self.type.shape[1:])
         host = self.host
         for i in range(self.type.shape[0]):
-            yield self._beside(from_host(host[i], inner))
+            yield beside(from_host(host[i], inner), self)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         raise TypeError(
@@ -329,14 +329,16 @@ class Array(Numeric):
         return self
 
     def __deepcopy__(self, memo: Any) -> Array:
-        return self._beside(from_host(self.host.copy(), self.type))
+        made: Array = beside(from_host(self.host.copy(), self.type), self)
+        return made
 
-    def _beside(self, made: Array) -> Array:
-        """Say that an Array is where this one is; it goes there when it is used."""
-        if hasattr(self, "_home"):
-            made._home, made._replicas = self._home, {}
-        if hasattr(self, "_free"):
-            made._free = self._free
+    def strong(self) -> Array:
+        """Return an Array of the same memory that is not weak."""
+        made = Array.__new__(Array)
+        made.type = self.type.strong()
+        for slot in ("buffer", "_free", "_home", "_host", "_replicas"):
+            if hasattr(self, slot):
+                setattr(made, slot, getattr(self, slot))
         return made
 
 
@@ -356,6 +358,24 @@ def DTypeErrorIndex(x: Array) -> TypeError:  # noqa: N802 - builds that error
 
 def _unpickle(host: Any, weak: bool) -> Array:
     return from_host(host, Type(host.dtype, host.shape, weak))
+
+
+def beside(made: Any, like: Any) -> Any:
+    """Return an Array where another one is; it goes there when it is used.
+
+    For what the host computed of a device's elements. Where a traced array will be is
+    not known: what is made like one may move, as what is made like such an Array may.
+    """
+    if not isinstance(made, Array):
+        return made
+    known = isinstance(like, Array)
+    home = like.home if known else None
+    if home is not None and made.home is not home:
+        made = Array.of_host(made.type, made.host)
+        made._home, made._replicas = home, {}
+    if not known or hasattr(like, "_free"):
+        made._free = like._free if known else True
+    return made
 
 
 def from_host(result: Any, type: Type) -> Array:

@@ -1,9 +1,10 @@
 """Where eager ops run: where their operands are.
 
 Mixing arrays of two devices in one eager op is an error: to move data behind the
-user's back would hide what costs most. Three kinds of operands have no say: numbers;
-arrays that the same call of the user made (a library function's own indices); and
-what an automatically placed call returned, since the user did not choose its device.
+user's back would hide what costs most. Three kinds of operands have no say: numbers,
+and arrays of rank 0 on the CPU; arrays that the same call of the user made (a library
+function's own indices); and what an automatically placed call returned, since the
+user did not choose its device.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ __all__ = ["mark", "placed_eagerly"]
 
 def is_free(x: Array, site: Any) -> bool:
     """Say whether an array may be moved without asking."""
+    if x.home is None and not x.type.shape:
+        return True
     free = getattr(x, "_free", None)
-    return (
-        free is True or (free is not None and free == site) or x.literal() is not None
-    )
+    return free is True or (free is not None and free == site)
 
 
 def mark(made: Sequence[Array], operands: Sequence[Array]) -> None:

@@ -12,7 +12,7 @@ from rxcore.ir.primitive import REGISTRY
 from rxcore.ops import shape as maps
 from rxcore.ops.convert import convert
 from rxcore.ops.families import zeros
-from rxcore.runtime.array import Array
+from rxcore.runtime.array import Array, beside
 from rxcore.trace.capture import apply
 from rxcore.transforms.arguments import Flattened, check_inexact, numeric_leaves
 from rxcore.transforms.jvp import instantiate, jvp_flat
@@ -388,7 +388,7 @@ def linearize(fun: Function, *primals: Any) -> tuple[Any, Function]:
         given = [t for t, w in zip(dots, wanted, strict=True) if w]
         found = iter(apply(made.graph, [*given, *made.residuals]))
         outs = [
-            next(found) if m else zeros(o.type.strong())
+            next(found) if m else beside(zeros(o.type.strong()), o)
             for o, m in zip(made.outputs, made.moving, strict=True)
         ]
         return inner.result(outs)

@@ -7,6 +7,7 @@ from typing import Any
 
 from rxcore.ir.primitive import Primitive
 from rxcore.ops.families import zeros
+from rxcore.runtime.array import beside
 from rxcore.trace.source import here
 from rxcore.trace.tracer import Trace, Tracer, current, entered, escaped
 
@@ -82,4 +83,4 @@ def jvp_flat(
 
 def instantiate(tangent: Any, like: Any) -> Any:
     """Return the tangent, zeros for None."""
-    return zeros(like.type.strong()) if tangent is None else tangent
+    return beside(zeros(like.type.strong()), like) if tangent is None else tangent

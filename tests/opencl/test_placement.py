@@ -195,7 +195,14 @@ def test_eager_ops_do_not_mix_devices(other: str, said: str, away: str) -> None:
 
 def test_numbers_and_ndarrays_go_along() -> None:
     x = put()
-    for made in (x + 1, 2.5 * x, x + X, rnp.maximum(X, x), rnp.where(x > 0, x, 0.0)):
+    for made in (
+        x + 1,
+        2.5 * x,
+        x + rx.asarray(X)[0],
+        x + X,
+        rnp.maximum(X, x),
+        rnp.where(x > 0, x, 0.0),
+    ):
         assert made.device == "opencl"
     assert (x * X).tolist() == (X * X).tolist()
 
