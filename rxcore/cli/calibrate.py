@@ -14,16 +14,17 @@ from attrs import define, frozen
 
 from rxcore import __version__
 from rxcore.base.lazy import LazyModule
-from rxcore.cli.devices import device_option, driver, targets
+from rxcore.cli.devices import device_option, targets
 from rxcore.cli.output import json_option, print_json, table
 from rxcore.runtime.devices import Target, Unsupported
-from rxcore_kernels import cache, host
+from rxcore_kernels import cache
 from rxcore_kernels.opencl import DeviceFault
 
 __all__ = ["calibrate"]
 
 # Loaded when something is measured: the help needs none of it.
 store = LazyModule("rxcore.runtime.cost")
+pricing = LazyModule("rxcore.runtime.pricing")
 measuring = LazyModule("rxcore.runtime.cost.calibrate")
 fitting = LazyModule("rxcore.runtime.cost.fit")
 programs = LazyModule("rxcore.control.calibration")
@@ -54,8 +55,9 @@ def calibrate(
 
     Small programs of each shape of loops are run at several sizes. What they take
     becomes the device's profile, by which calls are placed: see `rxcore explain`. A
-    profile belongs to a device, its driver and this version of rxcore. Let nothing
-    else run meanwhile. `rxcore cache clear profiles` goes back to what is shipped.
+    profile belongs to a device, its driver and this version of rxcore; one of --quick
+    counts where there is no other. Let nothing else run meanwhile.
+    `rxcore cache clear profiles` forgets what was measured.
 
     \b
     Examples:
@@ -166,11 +168,8 @@ def _measured(
     progress: Callable[[float, str], None],
 ) -> Measured:
     begin = time.perf_counter()
-    if target is None:
-        shipped, inner = store.host_profile(), measuring.CpuRunner()
-    else:
-        shipped = store.profile_for(target.device.name, target.facts)
-        inner = measuring.DeviceRunner(target)
+    here = target is None
+    inner = measuring.CpuRunner() if here else measuring.DeviceRunner(target)
     runner = Runner(inner, progress, seconds, begin)
     subjects = programs.QUICK if quick else programs.PROGRAMS
     found = measuring.measure(runner, subjects, seconds)
@@ -178,13 +177,7 @@ def _measured(
     if not found:
         raise click.ClickException(f"{name} can run none of the programs")
     fit = fitting.fit_scale if quick else fitting.fit
-    profile = fit(found, shipped)
-    file = _file(target)
+    profile = fit(found, pricing.shipped_for(target))
+    file = pricing.path_of(target, quick=quick)
     store.save(profile, file)
     return Measured(name, len(found), time.perf_counter() - begin, profile, file)
-
-
-def _file(target: Target | None) -> Path:
-    device = host.features().name if target is None else target.device.name
-    file: Path = store.profile_path(device, driver(target), __version__)
-    return file

@@ -145,13 +145,8 @@ def explain(
       rxcore explain train.py:step 'f32[1024,1024]' --device cpu --device rx580
       rxcore explain model:loss 'f32[256,784]' 'i32[256]' --json
     """  # noqa: D301
-    made = getattr(rxcore, "explain", None)
-    if made is None:
-        raise click.ClickException(
-            f"rx.explain is not there in rxcore {rxcore.__version__}"
-        )
     options = {"devices": chosen} if chosen else {}
-    found = made(function, **options)(*arguments)
+    found = rxcore.explain(function, **options)(*arguments)
     if as_json:
         print_json(found.as_dict())
     else:

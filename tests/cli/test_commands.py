@@ -317,6 +317,19 @@ def test_explain_asks_the_library(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
     ]
 
 
+def test_explain_compares_devices_that_are_not_here(run: Run) -> None:
+    given = ("explain", "rxcore:exp", "f32[1024]", "--device", "cpu")
+    shown = run(*given, "--device", "rx580")
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    assert "rx580 (simulated)" in shown.stdout
+    assert " runs on 'cpu': " in shown.stdout
+    found = json.loads(run(*given, "--device", "rx580", "--json").stdout)
+    assert [e["device"] for e in found["estimates"]] == ["cpu", "rx580"]
+    shown = run(*given, "--device", "rx999")
+    assert (shown.exit_code, shown.stdout) == (1, "")
+    assert "there is no device 'rx999'" in shown.stderr
+
+
 def test_an_error_of_the_user_is_a_message(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
