@@ -158,6 +158,9 @@ class _Counter:
         top = _Around((), _ONE, _ONE, _ONE)
         self.body(self.nest.body, top)
         self.close(top)
+        if self.gpu and not self.vectorizes:
+            for name in ("simple", "muladd", "divide", "double"):
+                self.add("scalar", self.counts.get(name, Polynomial()))
         counts = tuple((n, self.counts[n]) for n in COUNTS if self.counts.get(n))
         target: Literal["cpu", "gpu"] = "gpu" if self.gpu else "cpu"
         number = len(self.variables)
@@ -213,7 +216,7 @@ class _Counter:
         """Count an operation."""
         first = s.operands[1] if s.op == "select" else s.operands[0]
         name, count = _operation(s, self.kind(first))
-        self.operations(name, count, around)
+        self.operations(name, count, around, s.op)
         self.kinds[s.name] = s.dtype
         self.lets[s.name] = s
 
@@ -226,12 +229,15 @@ class _Counter:
                 return dtypes.int64
         return operand.dtype
 
-    def operations(self, name: str, count: float, around: _Around) -> None:
+    def operations(
+        self, name: str, count: float, around: _Around, op: str = ""
+    ) -> None:
         """Count operations of a class."""
         if not count:
             return
         if self.gpu or name == "integer_divide":
             around.count(name, count)
+            self.vectorizes &= op != "sqrt" or not self.gpu
         elif around.vector:
             around.count(name, count * (1.0 if name == "double" else around.width))
             around.count("left", count)

@@ -10,9 +10,10 @@ What is counted (an access or an operation counts as often as it runs):
   work-items of a group) run along walks them: `contiguous`, `broadcast`, `strided`,
   `gather`, and those of `scratch`;
 - operations: `simple`, `muladd`, `divide` (roots too), `integer_divide`, `double`
-  (float64), and on a CPU `scalar`: all that does not become vector instructions. On a
-  CPU they count by the widest value of their loop, in units of 4 bytes, as that
-  decides how many a vector holds;
+  (float64), and `scalar`: on a CPU what does not become vector instructions, for a GPU
+  again everything beside a root, which keeps OpenCL implementations on a CPU from
+  vectors. On a CPU they count by the widest value of their loop, in units of 4 bytes,
+  as that decides how many a vector holds;
 - `start`: how often an innermost loop begins, and `left`: operations of iterations that
   do not fill a vector (a number: it depends on sizes in no simple way);
 - `chain`: on a CPU, the latency of an iteration of a vector loop, as far as the next
