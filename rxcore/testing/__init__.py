@@ -14,7 +14,12 @@ Example:
     >>> law()
 """
 
-from rxcore.testing.checks import assert_same, check_grads, check_vmap
+from rxcore.testing.checks import (
+    assert_same,
+    check_devices,
+    check_grads,
+    check_vmap,
+)
 from rxcore.testing.laws import (
     assert_close,
     check_batch,
@@ -28,7 +33,7 @@ from rxcore.testing.laws import (
     check_types,
     ulps_between,
 )
-from rxcore.testing.lowering import interprets, run_lowering
+from rxcore.testing.lowering import interprets, run_compiled, run_lowering
 from rxcore.testing.programs import Program, Step, programs
 from rxcore.testing.strategies import arrays, dtypes, pytrees, shapes
 
@@ -39,6 +44,7 @@ __all__ = [
     "assert_close",
     "assert_same",
     "check_batch",
+    "check_devices",
     "check_grads",
     "check_halves",
     "check_jvp",
@@ -53,6 +59,7 @@ __all__ = [
     "interprets",
     "programs",
     "pytrees",
+    "run_compiled",
     "run_lowering",
     "shapes",
     "ulps_between",

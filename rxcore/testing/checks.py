@@ -14,11 +14,12 @@ import numpy as np
 from rxcore.base import dtypes, tree
 from rxcore.control.jit import jit
 from rxcore.runtime.array import Array, as_value, asarray
+from rxcore.runtime.devices import devices
 from rxcore.testing.laws import assert_close, check_jvp, check_transpose
 from rxcore.transforms.batching import vmap
 from rxcore.transforms.jvp import jvp_flat
 
-__all__ = ["assert_same", "check_grads", "check_vmap"]
+__all__ = ["assert_same", "check_devices", "check_grads", "check_vmap"]
 
 Function = Callable[..., Any]
 
@@ -38,7 +39,11 @@ def _agree(found: Any, expected: Any, ulps: float, what: str, whole: bool) -> No
 
 
 def assert_same(
-    function: Function, *args: Any, ulps: float = 0, whole: bool = False
+    function: Function,
+    *args: Any,
+    ulps: float = 0,
+    whole: bool = False,
+    device: str | None = None,
 ) -> Any:
     """Check that a function compiled gives what it gives run op by op.
 
@@ -48,6 +53,8 @@ def assert_same(
         ulps: error allowed, in units in the last place.
         whole: whether an error counts against the largest element of a result, as
             it must where many terms are added up.
+        device: where it runs compiled, a name of `rx.devices()`; default: where the
+            cost model expects it to be fastest.
 
     Returns:
         What the function returns run op by op.
@@ -61,8 +68,43 @@ def assert_same(
         Array([3., 5.], dtype=float32)
     """
     expected = function(*args)
-    _agree(jit(function)(*args), expected, ulps, "jit", whole)
+    what = "jit" if device is None else f"jit on {device!r}"
+    _agree(jit(function, device=device)(*args), expected, ulps, what, whole)
     return expected
+
+
+def check_devices(
+    function: Function,
+    args: Sequence[Any],
+    names: Sequence[str] | None = None,
+    *,
+    ulps: float = 0,
+    whole: bool = False,
+) -> None:
+    """Check that a function gives on every device what it gives on the CPU.
+
+    Elementwise arithmetic has the same bits everywhere on devices that round products
+    and sums as one (`ulps=0`); sums are added in another order (`whole=True`).
+
+    Args:
+        function: from pytrees of arrays to a pytree of arrays.
+        args: its arguments, wherever they are.
+        names: devices; default: all of `rx.devices()`.
+        ulps: error allowed, in units in the last place.
+        whole: whether an error counts against the largest element of a result.
+
+    Raises:
+        AssertionError: when structure, dtype, shape or values differ.
+        DeviceError: there is no such device.
+
+    Example:
+        >>> import rxcore as rx
+        >>> check_devices(lambda x: x * 2 + 1, (rx.asarray([1.0, 2.0]),))
+    """
+    expected = jit(function, device="cpu")(*args)
+    for name in devices() if names is None else names:
+        found = jit(function, device=str(name))(*args)
+        _agree(found, expected, ulps, f"on {name!r}", whole)
 
 
 def _flattened(function: Function, args: Sequence[Any]) -> tuple[Function, list[Any]]:

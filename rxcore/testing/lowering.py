@@ -2,10 +2,12 @@
 
 This is what each form means. The compiler does the same in loops; here nothing is
 fused, scheduled or emitted, so that a wrong form is told from a wrong compiler.
+`run_compiled` is the other side: an op through the whole compiler, on any device.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +15,7 @@ import numpy as np
 
 from rxcore.base import dtypes
 from rxcore.base.dtypes import DType
+from rxcore.control.jit import jit
 from rxcore.ir.interpret import interpret
 from rxcore.ir.primitive import (
     Accumulating,
@@ -29,7 +32,7 @@ from rxcore.loops.nest import Index
 from rxcore.loops.scalar import OPERATIONS, Evaluator, Term
 from rxcore.loops.verify import verify
 
-__all__ = ["interprets", "run_lowering"]
+__all__ = ["interprets", "run_compiled", "run_lowering"]
 
 # Element by element is slow: larger results are left to the compiled path.
 _LARGEST = 512
@@ -80,6 +83,33 @@ def run_lowering(
         case Accumulating():
             return _accumulated(form, arrays, types, outs, params)
     raise TypeError(f"{primitive} has the form {form}, which is not interpreted")
+
+
+def run_compiled(
+    primitive: Primitive,
+    operands: Sequence[Any],
+    params: dict[str, Any],
+    device: str | None = None,
+) -> tuple[Any, ...]:
+    """Run an op by itself through every step of the compiler.
+
+    Args:
+        primitive: any op that has no Graph inside.
+        operands: ndarrays.
+        params: the op's params.
+        device: where it runs, a name of `rx.devices()`; default: the CPU.
+
+    Returns:
+        A tuple of ndarrays, the op's results.
+
+    Example:
+        >>> from rxcore.ops.elementwise import add
+        >>> run_compiled(add, [np.float32([1, 2]), np.float32([3, 4])], {})
+        (array([4., 6.], dtype=float32),)
+    """
+    call = jit(functools.partial(primitive.bind, **params), device=device or "cpu")
+    out = call(*operands)
+    return tuple(map(np.asarray, out if primitive.multiple else (out,)))
 
 
 def _scalar(form: Scalar, arrays: Any, out: Type, params: dict[str, Any]) -> Any:
