@@ -19,13 +19,16 @@ from rxcore.runtime.cost import (
     SHIPPED,
     Model,
     Option,
+    Profile,
     choose,
+    load,
     shipped,
     upload_seconds,
 )
 from rxcore.runtime.decide import name_of
 from rxcore.runtime.device_program import draft
 from rxcore.runtime.devices import Target, Unsupported
+from rxcore.runtime.placement import asked
 from rxcore.runtime.pricing import MARKET, Price
 from rxcore.runtime.variants import Variants
 from rxcore.trace.tracer import Tracer
@@ -46,8 +49,8 @@ def explain(
     Args:
         fun: a function, plain or jitted.
         devices: names of `rx.devices()`, or of shipped profiles for cards that are
-            not here: `rx580`, `vega64`, `rx5700xt`. Default: the CPU and all devices
-            that are here.
+            not here: `rx580`, `vega64`, `rx5700xt`; or the file of a profile,
+            `card.json`. Default: the CPU and all devices that are here.
 
     Returns:
         A function of the same arguments that returns an `Explanation`: a table in a
@@ -55,7 +58,8 @@ def explain(
         In place of an array its `ShapeDtypeStruct` will do.
 
     Raises:
-        DeviceError: there is no such device, nor a profile of that name.
+        DeviceError: there is no such device, nor a profile of that name; or a file is
+            no profile: the text names the field, what was expected and what was found.
 
     Example:
         >>> import rxcore as rx
@@ -65,7 +69,7 @@ def explain(
         'cpu'
     """
     jitted: Any = fun if hasattr(fun, "placed_entry") else jit(fun)
-    name = getattr(fun, "__name__", type(fun).__name__)
+    name = getattr(fun, "__name__", str(getattr(fun, "name", type(fun).__name__)))
     chosen = None if devices is None else [_resolved(d) for d in devices]
 
     def explained(*args: Any, **kwargs: Any) -> Explanation:
@@ -73,7 +77,7 @@ def explain(
         entry, leaves = jitted.placed_entry(*given, **named)
         operands = [*leaves, *entry.constants]
         targets = _present() if chosen is None else chosen
-        forced = jitted.forced_device()
+        forced = jitted.device_asked
         return _explained(name, entry.variants, operands, targets, forced)
 
     return explained
@@ -90,18 +94,29 @@ def _concrete(x: Any) -> Any:
     return Array.of_host(Type(x.dtype, tuple(x.shape)), np.zeros(x.shape, x.dtype))
 
 
-# A target, None for the CPU, or the name of a shipped profile.
-Named = Target | None | str
+# A target that is here, None for the CPU, or the profile of a card that is not.
+Named = Target | None | Profile
 
 
 def _resolved(name: str) -> Named:
     if name in SHIPPED and name not in ("cpu", "pocl"):
-        return name
+        return evolve(shipped(name), device=name)
+    if name.endswith(".json"):
+        return _card(load(name), name)
     try:
         return devices.find(name, "explain")
     except errors.DeviceError as error:
         simulated = ", ".join(repr(n) for n in SHIPPED if n not in ("cpu", "pocl"))
         raise errors.DeviceError(f"{error}; simulated: {simulated}") from None
+
+
+def _card(profile: Profile, name: str) -> Profile:
+    if profile.facts is None:
+        raise errors.DeviceError(
+            f"profile {name}: field facts: expected what the device can do, found"
+            " nothing; copy the facts of a shipped profile and correct them"
+        )
+    return profile
 
 
 def _present() -> list[Named]:
@@ -127,14 +142,17 @@ def _explained(
     for target in targets:
         made, option = (
             _simulated(variants, operands, target)
-            if isinstance(target, str)
+            if isinstance(target, Profile)
             else _estimated(variants, operands, target)
         )
         estimates.append(made)
         options.append(option)
     notes: tuple[str, ...] = ()
-    if forced is not None and any(e.device == forced for e in estimates):
-        choice, reason = forced, "the user asked for it"
+    wanted = asked(operands, forced)
+    if wanted is not None and any(
+        e.device == name_of(wanted.target) for e in estimates
+    ):
+        choice, reason = name_of(wanted.target), wanted.reason
     else:
         routed = [o for o, t in zip(options, targets, strict=True) if _routed(t)]
         notes = tuple(
@@ -178,21 +196,20 @@ def _estimated(
 
 
 def _simulated(
-    variants: Variants, operands: Sequence[Any], name: str
+    variants: Variants, operands: Sequence[Any], profile: Profile
 ) -> tuple[Estimate, Option]:
     """Return what a call would take on a card that is not here.
 
     Arguments that lie on a device are taken to lie on that card.
     """
-    profile = shipped(name)
-    model = Model(profile)
+    model, name = Model(profile), profile.device
     assert profile.facts is not None
     try:
         made = draft(variants.graph, profile.facts)
     except Unsupported as reason:
         refused = str(reason)
         option = Option(name, float("inf"), refusal=refused)
-        return Estimate(name, profile.device, True, refused=refused), option
+        return Estimate(name, simulated=True, refused=refused), option
     needs = decide.needs_of(made)
     price = MARKET.price(model, made.works, made.sources, needs)
     absent = [(a.type.nbytes, 1) for a in operands if a.home is None]
@@ -203,7 +220,6 @@ def _simulated(
     estimate = _terms(name, model, price, option)
     return evolve(
         estimate,
-        description=profile.device,
         simulated=True,
         launches=len(price.works),
         refused=option.reason_against,

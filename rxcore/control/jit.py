@@ -275,7 +275,7 @@ class _Jitted:
         made: Any = jitted
         made.lower = self.lower
         made.placed_entry = self.placed_entry
-        made.forced_device = self.forced_device
+        made.device_asked = self.device
         made.inspect = self.lower
         made.clear_cache = self.clear
         made.__wrapped__ = self.function
@@ -437,10 +437,6 @@ class _Jitted:
         """Return what was captured for such arguments, and their leaves."""
         entry, leaves, make = self.entry(args, kwargs)
         return entry or make(), leaves
-
-    def forced_device(self) -> str | None:
-        """Return the device that the user asked for, if any."""
-        return self.device or config.current().default_device
 
     def lower(self, *args: Any, **kwargs: Any) -> Inspection:
         """Compile for these arguments without running; return what was made."""

@@ -17,7 +17,15 @@ from rxcore.runtime.array import Array
 from rxcore.runtime.devices import Target, candidates, known, look, recalled
 from rxcore.runtime.variants import Variants, run_on, variants_of
 
-__all__ = ["Placed", "graph_of", "place", "run_at", "run_graph", "run_primitive"]
+__all__ = [
+    "Placed",
+    "asked",
+    "graph_of",
+    "place",
+    "run_at",
+    "run_graph",
+    "run_primitive",
+]
 
 # Loaded when there is something to decide.
 decide = LazyModule("rxcore.runtime.decide")
@@ -51,6 +59,18 @@ def place(variants: Variants, args: Sequence[Array], device: str | None) -> Plac
     then the device of arguments that the user put on an OpenCL CPU device. Else the
     cost model decides between the CPU and the GPUs that are known.
     """
+    found = asked(args, device)
+    if found is not None:
+        return found
+    targets = candidates() if known() or config.current().allow_opencl_cpu else []
+    if not targets:
+        return _CPU
+    choice, target, settled = decide.decide(variants, args, targets)
+    return Placed(target, settled=settled, reason=choice.reason)
+
+
+def asked(args: Sequence[Array], device: str | None) -> Placed | None:
+    """Return where the user wants a call to run, None where it is ours to decide."""
     name = device if device is not None else config.current().default_device
     if name is not None:
         which = "default" if device is None else "function's"
@@ -59,11 +79,7 @@ def place(variants: Variants, args: Sequence[Array], device: str | None) -> Plac
     for home in homes:
         if home.is_cpu and not config.current().allow_opencl_cpu:
             return Placed(home, False, reason="the user put an argument there")
-    targets = candidates() if known() or config.current().allow_opencl_cpu else []
-    if not targets:
-        return _CPU
-    choice, target, settled = decide.decide(variants, args, targets)
-    return Placed(target, settled=settled, reason=choice.reason)
+    return None
 
 
 def run_at(
