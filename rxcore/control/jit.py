@@ -442,7 +442,11 @@ class _Jitted:
         """Compile for these arguments without running; return what was made."""
         entry, _, make = self.entry(args, kwargs)
         with paused():
-            return Inspection((entry or make()).compiled())
+            made = entry or make()
+            device = self.device or config.current().default_device or "cpu"
+            if device == "cpu":
+                made.compiled()
+            return Inspection(made.variants, device)
 
 
 def _places(args: Sequence[Any]) -> Any:

@@ -179,6 +179,12 @@ class DeviceProgram:
     cache_hits: int = 0
     kernels: tuple[Any, ...] = field(default=())
 
+    @property
+    def peak_bytes(self) -> int:
+        """Intermediates and results of one call, in bytes."""
+        results = sum(n for n, alias in self.draft.specs if alias < 0)
+        return sum(self.blocks) + results
+
     def run(self, buffers: Sequence[Any]) -> list[Any]:
         """Enqueue the steps; return the outputs' buffers, not waited for."""
         device, made = self.device, self.draft
