@@ -146,7 +146,9 @@ def _took(o: Option) -> str:
 def _time(seconds: float) -> str:
     if seconds < 10e-3:
         return (
-            f"{seconds * 1e6:.0f} us" if seconds >= 10e-6 else f"{seconds * 1e6:.1f} us"
+            f"{seconds * 1e6:.0f} us"
+            if seconds >= 9.95e-6
+            else f"{seconds * 1e6:.1f} us"
         )
     return f"{seconds * 1e3:.0f} ms" if seconds < 10 else f"{seconds:.0f} s"
 

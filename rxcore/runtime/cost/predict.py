@@ -210,8 +210,8 @@ def compile_cost(form: Form, profile: Profile) -> Cost:
         f"def cost({given}):",
         *_memory_lines(shape, profile),
         f"    a = {arithmetic.text(names)} + {left!r} * left",
-        f"    s = {serial.text(names)}",
-        *_sharing_lines(profile),
+        *([f"    s = {serial.text(names)}"] if serial else []),
+        *_sharing_lines(profile, bool(serial)),
     ]
     space: dict[str, Cost] = {"sqrt": math.sqrt}
     exec(compile("\n".join(lines), f"<cost of {form.shape}>", "exec"), space)
@@ -238,8 +238,11 @@ def _memory_lines(shape: str, profile: Profile) -> list[str]:
     ]
 
 
-def _sharing_lines(profile: Profile) -> list[str]:
+def _sharing_lines(profile: Profile, serial: bool) -> list[str]:
     limits = profile.limits
+    norm = ["    p = m * m", "    q = a * a", "    t = sqrt(sqrt(p * p + q * q))"]
+    if serial:
+        norm[2:] = ["    r = s * s", "    t = sqrt(sqrt(p * p + q * q + r * r))"]
     lines = []
     if limits.saturation > 1:
         lines += [
@@ -248,26 +251,18 @@ def _sharing_lines(profile: Profile) -> list[str]:
             "        m *= b",
             "        a *= b",
         ]
-    lines += [
-        "    p = m * m",
-        "    q = a * a",
-        "    r = s * s",
-        "    t = sqrt(sqrt(p * p + q * q + r * r))",
-    ]
+    lines += norm
     if limits.threads > 1:
         streams = max(limits.memory_threads, 1.0)
         lines += [
             f"    if items > 1 and t > {limits.wake!r}:",
+            "        alone = t",
             f"        k = items if items < {limits.threads} else {limits.threads}",
             f"        m /= k if k < {streams!r} else {streams!r}",
             "        a /= k",
-            "        s /= k",
-            "        p = m * m",
-            "        q = a * a",
-            "        r = s * s",
-            "        u = sqrt(sqrt(p * p + q * q + r * r))",
-            f"        return {limits.wake + profile.launch.seconds!r}"
-            f" + u * (1.0 - {limits.wake!r} / t)",
+            *(["        s /= k"] if serial else []),
+            *("    " + line for line in norm),
+            f"        t = {limits.wake!r} + t * (1.0 - {limits.wake!r} / alone)",
         ]
     return [*lines, f"    return t + {profile.launch.seconds!r}"]
 

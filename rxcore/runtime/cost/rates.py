@@ -40,16 +40,16 @@ _BASE = "elementwise"
 class Rate:
     """Seconds per unit, and the standard deviation of their logarithm."""
 
-    seconds: float
-    spread: float = 0.5
+    seconds: float = field(converter=float)
+    spread: float = field(default=0.5, converter=float)
 
 
 @frozen
 class Transfer:
     """Seconds to begin a copy between host and device, and seconds per byte."""
 
-    latency: float
-    per_byte: float
+    latency: float = field(converter=float)
+    per_byte: float = field(converter=float)
 
     def seconds(self, nbytes: float) -> float:
         """Return how long a copy takes; nothing to copy takes no time."""
@@ -71,8 +71,8 @@ class Limits:
     """
 
     threads: int = 1
-    memory_threads: float = 1.0
-    wake: float = 130e-6
+    memory_threads: float = field(default=1.0, converter=float)
+    wake: float = field(default=130e-6, converter=float)
     saturation: int = 1
     caches: tuple[int, int] = (0, 0)
     memory_bytes: int = 0
