@@ -10,6 +10,8 @@ from attrs import evolve, field, frozen
 from rxcore.base import dtypes
 from rxcore.base.dtypes import DType
 from rxcore.compiler.form import COUNTS, Features, Form, handmade
+from rxcore.compiler.operations import WHOLE, joining, latency, operation
+from rxcore.compiler.operations import width as width_of
 from rxcore.compiler.polynomial import Polynomial
 from rxcore.loops.nest import (
     Accumulate,
@@ -36,18 +38,6 @@ Body = tuple[Statement, ...]
 _LINE = 64
 # About how many work-items a GPU runs at the same time.
 _AT_ONCE = 1 << 16
-# Instructions that operations take, where these are not 1.
-_INSTRUCTIONS = {"bitcast": 0.0, "sqrt": 1.3, "rem": 32.0}
-_INSTRUCTIONS |= dict.fromkeys(("floor", "ceil", "trunc", "round"), 2.0)
-# Minima and maxima mind NaN; float to integer saturates, element by element.
-_EXTREME, _SATURATING, _TO_BFLOAT, _TO_HALF = 4.0, 90.0, 8.0, 2.0
-# What float64 operations count, of those that cost more than a sum.
-_DOUBLE = {"div": 8.0, "sqrt": 10.0, "rem": 32.0}
-# Latencies in units of that of a sum of floats, where they are not 1.
-_LATENCY = {"bitcast": 0.0, "div": 4.0, "sqrt": 5.0, "rem": 30.0, "select": 0.75}
-_LATENCY |= {"add": 0.6, "sub": 0.6, "lt": 1.25, "le": 1.25, "eq": 1.25, "ne": 1.25}
-_LATENCY |= dict.fromkeys(("floor", "ceil", "trunc", "round", "min", "max"), 2.0)
-_WHOLE = 0.25
 # Float32 lanes of a vector.
 _LANES = 16
 # So many operations wait for their operands at the same time.
@@ -190,19 +180,11 @@ class _Counter:
                 case Store():
                     self.access(s, around)
                 case Accumulate():
-                    self.operations("simple", self.joining(s.name), around)
+                    self.operations("simple", joining(self.combines[s.name]), around)
                 case If():
                     self.body(s.body, around)
                 case Loop():
                     self.loop(s, around)
-
-    def joining(self, name: str) -> float:
-        """Return the instructions that join a value to an accumulator."""
-        a = self.combines[name]
-        if a.combine == "replace":
-            return 0.0
-        extreme = a.combine in ("min", "max") and dtypes.is_float(a.dtype)
-        return _EXTREME if extreme else 1.0
 
     def close(self, around: _Around) -> None:
         """Count what a body's runs did in all."""
@@ -215,7 +197,7 @@ class _Counter:
     def let(self, s: Let, around: _Around) -> None:
         """Count an operation."""
         first = s.operands[1] if s.op == "select" else s.operands[0]
-        name, count = _operation(s, self.kind(first))
+        name, count = operation(s, self.kind(first))
         self.operations(name, count, around, s.op)
         self.kinds[s.name] = s.dtype
         self.lets[s.name] = s
@@ -374,14 +356,14 @@ class _Counter:
             return evolve(inside, along="", vector=False)
         self.add("start", inside.begun)
         recurs = {a.name for a in s.accumulators if a.combine == "replace"}
-        vector, width = self.is_vector(s), _width(s.body)
+        vector, width = self.is_vector(s), width_of(s.body)
         self.vectorizes &= vector
         if recurs:
-            steps = max(_latency(s.body, recurs)[0], _WHOLE)
+            steps = max(latency(s.body, recurs)[0], WHOLE)
             self.add("serial", inside.times * steps)
         elif vector:
             # Iterations overlap as far as their operations fit into the window.
-            depth, count = _latency(s.body, None)
+            depth, count = latency(s.body, None)
             share = min(count / _WINDOW, 1.0) * width
             self.add("chain", inside.times * (depth * share))
             self.add("drain", inside.begun * depth)
@@ -502,31 +484,6 @@ def grid_of(nest: Nest) -> tuple[Loop, ...]:
         body = loops[0].body
 
 
-def _latency(body: Body, carried: set[str] | None) -> tuple[float, int]:
-    """Return the longest chain of operations, and how many operations there are.
-
-    Args:
-        body: the body of an innermost loop.
-        carried: the accumulators where chains begin and end, or None: anywhere.
-    """
-    depth: dict[Operand, float] = dict.fromkeys(carried or (), 0.0)
-    longest, count = 0.0, 0
-    for s in walk(body):
-        if isinstance(s, Let):
-            count += 1
-            found = [depth[o] for o in s.operands if o in depth]
-            if found or carried is None:
-                cost = _LATENCY.get(s.op, 1.0)
-                if not dtypes.is_float(s.dtype) and not dtypes.is_bool(s.dtype):
-                    cost = min(cost, _WHOLE)
-                depth[s.name] = max(found, default=0.0) + cost
-                if carried is None:
-                    longest = max(longest, depth[s.name])
-        elif isinstance(s, Accumulate) and carried and s.name in carried:
-            longest = max(longest, depth.get(s.operand, 0.0))
-    return longest, count
-
-
 def _combined(s: Let, parts: list[_Motion]) -> dict[str, int]:
     """Return the slopes of a sum, product, or part of a number that moves."""
     found: dict[str, int] = {}
@@ -541,41 +498,6 @@ def _combined(s: Let, parts: list[_Motion]) -> dict[str, int]:
         fixed = [o.value for o in s.operands if isinstance(o, (Constant, Size))]
         return {x: c * int(fixed[0] if fixed else _JUMP) for x, c in found.items()}
     return found
-
-
-def _width(body: Body) -> float:
-    sizes = [s.dtype.itemsize for s in walk(body) if isinstance(s, (Let, Load))]
-    return max(sizes, default=4) / 4
-
-
-def _operation(s: Let, kind: DType) -> tuple[str, float]:
-    """Return the class of an operation, and how many instructions it takes."""
-    op, dtype = s.op, s.dtype
-    if op == "cast":
-        count = _conversion(kind, dtype)
-    elif op in ("quo", "rem") and not dtypes.is_float(dtype):
-        return "integer_divide", 1.0
-    elif op in ("min", "max") and dtypes.is_float(dtype):
-        count = _EXTREME
-    elif op == "muladd" and not dtypes.is_float(dtype):
-        count = 2.0
-    else:
-        count = _INSTRUCTIONS.get(op, 1.0)
-    if count and dtypes.float64 in (dtype, kind):
-        return "double", _DOUBLE.get(op, count)
-    if op in ("div", "sqrt"):
-        return "divide", count
-    return "muladd" if op == "muladd" and count == 1.0 else "simple", count
-
-
-def _conversion(source: DType, target: DType) -> float:
-    if source == target:
-        return 0.0
-    if target in dtypes.HALVES:
-        return _TO_BFLOAT if target == dtypes.bfloat16 else _TO_HALF
-    if dtypes.is_float(source) and dtypes.is_integer(target):
-        return _SATURATING
-    return _TO_HALF if source in dtypes.HALVES else 1.0
 
 
 _ONE = Polynomial.number(1.0)

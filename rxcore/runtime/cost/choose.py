@@ -172,7 +172,7 @@ def upload_seconds(moved: Iterable[tuple[int, int]], transfer: Transfer) -> floa
         transfer: the copies' rate.
 
     Example:
-        >>> upload_seconds([(1000, 1), (6000, 4)], Transfer(1e-6, 1e-9))
+        >>> round(upload_seconds([(1000, 1), (6000, 4)], Transfer(1e-6, 1e-9)), 8)
         3.75e-06
     """
     total = 0.0
