@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect as inspection
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from rxcore.transforms.arguments import Flattened, numeric_leaves
 from rxcore.transforms.graphs import batched, linearized, transposed
 from rxcore.transforms.vmap import talks_across
 from rxcore_kernels import engine
+from rxcore_kernels.opencl_fault import DeviceFault
 
 __all__ = ["call", "inspect", "jit"]
 
@@ -458,13 +460,37 @@ def _places(args: Sequence[Any]) -> Any:
 
 
 def _on_device(entry: Entry, placed: Placed) -> Callable[..., Any]:
-    """Return what runs calls whose device is known."""
+    """Return what runs calls whose device is known, as directly as can be.
+
+    Whatever is not as usual (an argument that is elsewhere, a fault, a profile) is
+    left to `run_at`.
+    """
     variants, constants, flattened = entry.variants, entry.constants, entry.flattened
     single = flattened.out_tree.is_leaf() and len(variants.graph.outputs) == 1
+    target, out_types = placed.target, variants.graph.out_types
+    assert target is not None
+    launch, lock = variants.program(target).run, target.device.lock
+    wrap, free = Array.on_device, placed.chosen
 
     def run(args: tuple[Any, ...]) -> Any:
-        operands = [*args, *constants]
-        outs, where = run_at(variants, placed, operands)
+        operands, tried = [*args, *constants], None
+        try:
+            buffers = [a._replicas[target] for a in operands]
+        except (AttributeError, KeyError):
+            buffers = None
+        if buffers is not None and not (timeline.active or target.fault):
+            try:
+                with lock:
+                    results = launch(buffers)
+            except DeviceFault as fault:
+                tried = fault
+            else:
+                outs = list(map(wrap, out_types, repeat(target), results))
+                if free:
+                    for a in outs:
+                        a._free = True
+                return outs[0] if single else flattened.result(outs)
+        outs, where = run_at(variants, placed, operands, tried)
         if where is None:
             outs = _owned(variants.aliases, outs, operands)
         return outs[0] if single else flattened.result(outs)

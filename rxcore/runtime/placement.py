@@ -16,6 +16,7 @@ from rxcore.ir.types import Type
 from rxcore.runtime.array import Array
 from rxcore.runtime.devices import Target, candidates, known, look, recalled
 from rxcore.runtime.variants import Variants, run_on, variants_of
+from rxcore_kernels.opencl_fault import DeviceFault
 
 __all__ = [
     "Placed",
@@ -83,15 +84,21 @@ def asked(args: Sequence[Array], device: str | None) -> Placed | None:
 
 
 def run_at(
-    variants: Variants, placed: Placed, args: Sequence[Array]
+    variants: Variants,
+    placed: Placed,
+    args: Sequence[Array],
+    tried: DeviceFault | None = None,
 ) -> tuple[list[Array], Target | None]:
-    """Run a call where it was placed; return the results and where they are."""
+    """Run a call where it was placed; return the results and where they are.
+
+    `tried` is what went wrong when the caller launched it there itself.
+    """
     if not placed.settled:
         outs, where = _observed(variants, placed, args)
     elif placed.target is None:
         outs, where = _on_cpu(variants, args), None
     else:
-        outs, where = run_on(variants, placed.target, args)
+        outs, where = run_on(variants, placed.target, args, tried)
     if any(a.home is not None for a in args) or placed.target is not None:
         _loosen(outs, placed, where)
     return outs, where

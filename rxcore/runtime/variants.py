@@ -134,32 +134,48 @@ def variants_of(graph: Graph) -> Variants:
 
 
 def run_on(
-    variants: Variants, target: Target, args: Sequence[Array]
+    variants: Variants,
+    target: Target,
+    args: Sequence[Array],
+    tried: DeviceFault | None = None,
 ) -> tuple[list[Array], Target | None]:
     """Launch on a device, or where it cannot, on the CPU.
+
+    Args:
+        variants: the programs.
+        target: the device.
+        args: the arguments.
+        tried: what went wrong when the caller launched, if it did.
 
     Returns:
         The results, not waited for, and where they are (None: the CPU).
     """
-    why = target.fault
-    for attempt in (0, 1) if not why else ():
+    again = tried is None or _worth_another(target, tried)
+    why = target.fault if tried is None else str(tried)
+    if again and not target.fault:
         try:
             return launch(variants, target, args), target
         except Unsupported as reason:
             why = str(reason)
-            break
         except DeviceFault as fault:
             why = str(fault)
-            if fault.kind == "lost":
-                target.fault = why
-            if fault.kind != "memory" or attempt:
-                break
-            target.drop_replicas()
+            if tried is None and _worth_another(target, fault):
+                return run_on(variants, target, args, fault)
     _warn(target, why)
     outs = variants.run_cpu(args)
     for a in outs:
         a._free = True  # nobody wished them here
     return outs, None
+
+
+def _worth_another(target: Target, fault: DeviceFault) -> bool:
+    """Say whether a launch may go well the next time: after memory was freed."""
+    if fault.kind == "lost":
+        target.fault = str(fault)
+    if fault.kind != "memory":
+        return False
+    target.drop_replicas()
+    return True
 
 
 def launch(variants: Variants, target: Target, args: Sequence[Array]) -> list[Array]:

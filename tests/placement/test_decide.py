@@ -23,6 +23,9 @@ def _routed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let calls be placed on the OpenCL CPU device; learn nothing from other tests."""
     with rx.config(allow_opencl_cpu=True, deterministic_placement=False):
         MARKET.forget()
+        # Other tests describe the same device as another one.
+        here = [find("opencl")]
+        monkeypatch.setattr("rxcore.runtime.placement.candidates", lambda: here)
         # The shipped profiles: nothing is measured in a test.
         monkeypatch.setattr("rxcore.runtime.pricing._calibrated", shipped)
         monkeypatch.setattr("rxcore.runtime.pricing.path_of", lambda *_, **__: None)
