@@ -25,7 +25,10 @@ def _routed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         MARKET.forget()
         # Other tests describe the same device as another one.
         here = [find("opencl")]
-        monkeypatch.setattr("rxcore.runtime.placement.candidates", lambda: here)
+        monkeypatch.setattr(
+            "rxcore.runtime.placement.candidates",
+            lambda: here if rx.config.allow_opencl_cpu else [],
+        )
         # The shipped profiles: nothing is measured in a test.
         monkeypatch.setattr("rxcore.runtime.pricing._calibrated", shipped)
         monkeypatch.setattr("rxcore.runtime.pricing.path_of", lambda *_, **__: None)
