@@ -27,7 +27,8 @@ _NOISE = 0.15
 # How far factors may lie from 1: those of a count in all shapes, those of one rate,
 # and those of launches and calls.
 _WIDE, _NARROW, _CALLS = 1.3, 0.65, 0.5
-_ROUNDS = 30
+# Rounds of a fit, and of one that begins where another one ended.
+_ROUNDS, _MORE = 30, 6
 _SECOND_CACHES = tuple(n << 20 for n in (6, 12, 24, 48, 96))
 # Threads that still spin from the call before join at once, others after a while.
 _WAKES = (3e-6, 20e-6, 60e-6)
@@ -140,9 +141,16 @@ class _Solution:
     residuals: Vector
     loss: float
     covariance: Vector
+    factors: Vector
 
 
-def _solve(p: _Problem, profile: Profile, mixing: Vector, widths: Vector) -> _Solution:
+def _solve(
+    p: _Problem,
+    profile: Profile,
+    mixing: Vector,
+    widths: Vector,
+    begin: Vector | None = None,
+) -> _Solution:
     """Minimise by damped Gauss-Newton steps over the factors' logarithms.
 
     Args:
@@ -150,14 +158,15 @@ def _solve(p: _Problem, profile: Profile, mixing: Vector, widths: Vector) -> _So
         profile: where to start from, and what to stay near to.
         mixing: (rates, factors): which factors a rate has.
         widths: how far from 1 each factor may lie; the last two are launch and sync.
+        begin: the factors' logarithms to begin with, of a fit to much the same.
     """
     start = np.log([profile.rate(*r).seconds for r in p.rates])
     calls = np.log([profile.launch.seconds, max(profile.sync.seconds, 1e-9)])
     ridge = (_NOISE / widths) ** 2
-    factors = np.zeros(len(widths))
+    factors = np.zeros(len(widths)) if begin is None else begin
     best: _Solution | None = None
     damping = 1e-3
-    for _ in range(_ROUNDS):
+    for _ in range(_ROUNDS if begin is None else _MORE):
         log_rates = start + mixing @ factors[:-2]
         launch, sync = np.exp(calls + factors[-2:])
         seconds, by_rates, launches = p.seconds(log_rates, launch, sync)
@@ -173,7 +182,7 @@ def _solve(p: _Problem, profile: Profile, mixing: Vector, widths: Vector) -> _So
         if best is None or loss < best.loss:
             gain = np.inf if best is None else best.loss - loss
             spread = np.linalg.inv(curved) * _NOISE**2
-            best = _Solution(log_rates, launch, sync, off, loss, spread)
+            best = _Solution(log_rates, launch, sync, off, loss, spread, factors)
             kept, down = factors, slopes.T @ (off / soft) + ridge * factors
             bent, damping = curved, max(damping / 4, 1e-6)
             if gain < 1e-6 * max(loss, 1e-9):
@@ -204,7 +213,8 @@ def fit(measurements: Sequence[Measurement], profile: Profile) -> Profile:
     limits = profile.limits
     best = _fitted(measurements, profile, limits)
     for changes in _trials(profile):
-        tried = _fitted(measurements, profile, evolve(best[1], **changes))
+        other = evolve(best[1], **changes)
+        tried = _fitted(measurements, profile, other, best[0].factors)
         best = min(best, tried, key=lambda found: found[0].loss)
     solution, limits, problem = best
     return _profile_of(solution, problem, profile, limits, measurements)
@@ -227,7 +237,10 @@ def _trials(profile: Profile) -> list[Mapping[str, Any]]:
 
 
 def _fitted(
-    measurements: Sequence[Measurement], profile: Profile, limits: Limits
+    measurements: Sequence[Measurement],
+    profile: Profile,
+    limits: Limits,
+    begin: Vector | None = None,
 ) -> tuple[_Solution, Limits, _Problem]:
     problem = _problem(measurements, profile, limits)
     counts = list(dict.fromkeys(count for _, count in problem.rates))
@@ -235,7 +248,7 @@ def _fitted(
     common = np.asarray([[float(c == d) for d in counts] for _, c in problem.rates])
     widths = [_WIDE] * len(counts) + [_NARROW] * len(own) + [_CALLS] * 2
     mixing = np.hstack([common, own])
-    solution = _solve(problem, profile, mixing, np.asarray(widths))
+    solution = _solve(problem, profile, mixing, np.asarray(widths), begin)
     # The mixing's covariance says how sure each rate is.
     inner = solution.covariance[:-2, :-2]
     solution.covariance = np.einsum("rf,fg,rg->r", mixing, inner, mixing)
