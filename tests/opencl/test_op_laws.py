@@ -12,7 +12,7 @@ import pytest
 from rxcore.base import dtypes
 from rxcore.base.dtypes import DType
 from rxcore.control.jit import jit
-from rxcore.ir.primitive import Primitive, Scalar
+from rxcore.ir.primitive import Accumulating, Native, Primitive, Scalar
 from rxcore.runtime.devices import find
 from rxcore.testing import laws
 from tests.opencl.together import graph_of, prepare
@@ -22,6 +22,8 @@ from tests.ops.test_laws import special_values
 
 # On the small device texts differ by what it lacks and by sizes, hardly by dtype.
 FEW = (dtypes.float32, dtypes.int64, dtypes.float64)
+# Hand-made kernels are long, and one for each dtype: `tests/kernels` has them all.
+SOME = (dtypes.bool_, dtypes.int8, dtypes.uint32, dtypes.float16, *FEW)
 DEVICES: dict[str, tuple[DType, ...]] = {
     "opencl": (),
     "opencl:1": () if EVERYTHING else FEW,
@@ -65,7 +67,10 @@ def prepare_cases(name: str, primitive: Primitive, found: list[Any]) -> None:
 @pytest.mark.parametrize("name", DEVICES)
 @pytest.mark.parametrize("primitive", COMPILED, ids=str)
 def test_device_is_reference(primitive: Primitive, name: str) -> None:
-    found = list(cases(primitive, only=DEVICES[name])) or list(cases(primitive))
+    only = DEVICES[name]
+    if isinstance(primitive.lower, Native | Accumulating) and not EVERYTHING:
+        only = only or SOME
+    found = list(cases(primitive, only=only)) or list(cases(primitive))
     prepare_cases(name, primitive, found)
     for operands, params in found:
         run = partial(run_on_device, name=name)
