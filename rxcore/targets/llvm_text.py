@@ -126,7 +126,7 @@ class _Printer:
         key = (number.bits, number.dtype)
         if key not in self.numbers:
             word = self.words.setdefault(number.bits, f"%w{len(self.words)}")
-            self.numbers[key] = (f"%n{len(self.numbers)}", word)
+            self.numbers[key] = (f"%number{len(self.numbers)}", word)
         return self.numbers[key][0]
 
     def operand(self, operand: Operand) -> str:

@@ -1,4 +1,4 @@
-define i32 @nest_260727ca7c41766c36a9e206(ptr noalias %words, i64 %lo, i64 %hi) #1 {
+define i32 @nest_d1fd8f9a531caba8876c3e4b(ptr noalias %words, i64 %lo, i64 %hi) #1 {
   %p.b0 = getelementptr inbounds i64, ptr %words, i64 0
   %b0 = load ptr, ptr %p.b0, align 8
   %p.b1 = getelementptr inbounds i64, ptr %words, i64 1
@@ -11,14 +11,14 @@ define i32 @nest_260727ca7c41766c36a9e206(ptr noalias %words, i64 %lo, i64 %hi) 
   %w1 = load i64, ptr %p.w1, align 8
   %p.w2 = getelementptr inbounds i64, ptr %words, i64 5
   %w2 = load i64, ptr %p.w2, align 8
-  call void @nest_260727ca7c41766c36a9e206_body(ptr %b0, ptr %b1, ptr %b2, i64 %w0, i64 %w1, i64 %w2, i64 %lo, i64 %hi)
+  call void @nest_d1fd8f9a531caba8876c3e4b_body(ptr %b0, ptr %b1, ptr %b2, i64 %w0, i64 %w1, i64 %w2, i64 %lo, i64 %hi)
   ret i32 0
 }
-define internal void @nest_260727ca7c41766c36a9e206_body(ptr noalias captures(none) readonly %b0, ptr noalias captures(none) writeonly %b1, ptr noalias captures(none) writeonly %b2, i64 %w0, i64 %w1, i64 %w2, i64 %lo, i64 %hi) #0 {
+define internal void @nest_d1fd8f9a531caba8876c3e4b_body(ptr noalias captures(none) readonly %b0, ptr noalias captures(none) writeonly %b1, ptr noalias captures(none) writeonly %b2, i64 %w0, i64 %w1, i64 %w2, i64 %lo, i64 %hi) #0 {
 entry:
   %s0 = alloca [256 x float], align 64
-  %n0.bits = trunc i64 %w2 to i32
-  %n0 = bitcast i32 %n0.bits to float
+  %number0.bits = trunc i64 %w2 to i32
+  %number0 = bitcast i32 %number0.bits to float
   %v3 = icmp slt i64 %lo, %hi
   br i1 %v3, label %body1, label %after2
 body1:
@@ -46,7 +46,7 @@ head20:
   %i24 = phi i64 [ 0, %head13 ], [ %n25, %latch21 ]
   %v26 = getelementptr inbounds float, ptr %s0, i64 %i24
   %v27 = load float, ptr %v26, align 4, !llvm.access.group !4
-  %v28 = fmul float %v27, %n0
+  %v28 = fmul float %v27, %number0
   %v29 = mul nsw i64 %i17, %w0
   %v30 = add nsw i64 %v29, %i24
   %v31 = getelementptr inbounds float, ptr %b0, i64 %v30
