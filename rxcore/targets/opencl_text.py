@@ -184,23 +184,25 @@ class _Printer:
         self.values[name], self.kinds[name] = value, dtype
         (self.narrow.add if narrow else self.narrow.discard)(name)
 
-    def offset(self, index: Index) -> str:
-        """Print an affine form."""
+    def offset(self, index: Index, fixed: bool = False) -> str:
+        """Print an affine form; of scratch, whose size is fixed, in numbers."""
         parts = []
         for name, factor in index.terms:
             value = self.values[name]
             if name not in self.narrow and self.index == "int":
                 value = f"(int){value}"
             # A coefficient that is the block's own size stays in the text with it.
-            kept = self.blocks.get(name) == factor
+            kept = fixed or self.blocks.get(name) == factor
             by = str(factor) if kept else self.word(factor)
             parts.append(value if by == "1" else f"{value} * {by}")
         if index.constant or not parts:
-            parts.append(self.word(index.constant))
+            constant = index.constant
+            parts.append(str(constant) if fixed else self.word(constant))
         return " + ".join(parts)
 
     def place(self, memory: str, index: Index) -> str:
-        return f"{self.places[memory]}[{self.offset(index)}]"
+        fixed = isinstance(self.memories[memory], Scratch)
+        return f"{self.places[memory]}[{self.offset(index, fixed)}]"
 
     # --- statements ------------------------------------------------------------------
 

@@ -1,13 +1,12 @@
-// nest_4af7a9da2de3626a6e574185 on 64 groups with 8, 256, 8192, 33
+// nest_fc8dc492c369c779ab3a3c29 on 64 groups with 8, 256, 8192
 
 #pragma OPENCL FP_CONTRACT OFF
 __kernel __attribute__((reqd_work_group_size(64, 1, 1)))
-void nest_4af7a9da2de3626a6e574185(__global const float* restrict b0, long b0_at,
+void nest_fc8dc492c369c779ab3a3c29(__global const float* restrict b0, long b0_at,
     __global float* restrict b1, long b1_at,
     int w0,
     int w1,
     int w2,
-    int w3,
     int base)
 {
   __local float s0[1056];
@@ -23,7 +22,7 @@ void nest_4af7a9da2de3626a6e574185(__global const float* restrict b0, long b0_at
     const int e8 = w1 - v4 * 32;
     for (int i7 = lid; i7 < (e8 < 32 ? e8 : 32); i7 += 64) {
       const float v9 = b0[i7 + i5 * w1 + v4 * 32 + v3 * w2];
-      s0[i7 + i5 * w3] = v9;
+      s0[i7 + i5 * 33] = v9;
     }
   }
   barrier(CLK_LOCAL_MEM_FENCE);
@@ -32,7 +31,7 @@ void nest_4af7a9da2de3626a6e574185(__global const float* restrict b0, long b0_at
     const int e13 = w1 - v3 * 32;
     for (int i12 = lid; i12 < (e13 < 32 ? e13 : 32); i12 += 64) {
       const float v14 = b0[v4 * w2 + v3 * 32 + i12 + i10 * w1];
-      const float v15 = s0[i12 * w3 + i10];
+      const float v15 = s0[i12 * 33 + i10];
       const float v16 = v14 + v15;
       b1[v4 * w2 + v3 * 32 + i12 + i10 * w1] = v16;
     }
