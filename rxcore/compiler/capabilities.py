@@ -21,6 +21,7 @@ class Capabilities:
         group: work-items of a work-group.
         local_bytes: local memory of a work-group.
         max_alloc: the largest single buffer in bytes.
+        memories: how many memories a kernel may touch.
     """
 
     kind: Literal["cpu", "gpu"] = "cpu"
@@ -32,3 +33,4 @@ class Capabilities:
     group: int = 1
     local_bytes: int = 1 << 15
     max_alloc: int = 1 << 62
+    memories: int = 1 << 30

@@ -22,6 +22,7 @@ from rxcore.compiler.nest_passes.drop_unit_loops import drop_unit_loops
 from rxcore.compiler.nest_passes.hoist import hoist
 from rxcore.compiler.nest_passes.interchange import interchange
 from rxcore.compiler.nest_passes.merge_outer import merge_outer
+from rxcore.compiler.nest_passes.narrow import narrow
 from rxcore.compiler.nest_passes.part import part
 from rxcore.compiler.nest_passes.sink import sink
 from rxcore.compiler.nest_passes.split_reductions import split_reductions
@@ -55,6 +56,7 @@ PASSES: dict[str, tuple[Pass, ...]] = {
         choose_chunk,
     ),
     "gpu": (
+        narrow,
         drop_unit_loops,
         sink,
         interchange,

@@ -17,6 +17,9 @@ __all__ = ["Emission", "capabilities", "emit"]
 # Work-items of a group: a whole wave of any GPU, whose barriers then cost next to
 # nothing; larger groups gain nothing for loops without local memory.
 _GROUP = 64
+# What a memory takes of a kernel's arguments (its pointer and its first element), and
+# what is left for numbers.
+_MEMORY, _FOR_NUMBERS = 16, 384
 
 
 @frozen
@@ -48,6 +51,7 @@ def capabilities(facts: Facts) -> Capabilities:
         group=group,
         local_bytes=facts.local_bytes,
         max_alloc=facts.max_alloc,
+        memories=(facts.max_argument_bytes - _FOR_NUMBERS) // _MEMORY,
     )
 
 

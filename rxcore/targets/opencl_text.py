@@ -54,6 +54,8 @@ from rxcore.targets.opencl_scalar import (
 __all__ = ["Printed", "print_nest"]
 
 _KEPT = (0, 1, -1)
+# From so many elements or work-items on, indices are 64-bit integers.
+_WIDE = 1 << 31
 _HEAD = "#pragma OPENCL FP_CONTRACT OFF\n"
 _FP64 = "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n"
 
@@ -88,7 +90,7 @@ def print_nest(nest: Nest) -> Printed:
     # Products of extents count work-items, so they must fit as well.
     sizes = [b.size for b in nest.buffers]
     grid = grid_of(nest)
-    wide = max([*sizes, grid.items], default=0) >= 1 << 31
+    wide = max([*sizes, grid.items], default=0) >= _WIDE
     printer = _Printer(nest, grid, "long" if wide else "int")
     printer.print_all()
     return printer.finish(wide)

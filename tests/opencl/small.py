@@ -24,6 +24,7 @@ def small_facts(facts: Facts) -> Facts:
         max_item=(64, 64, 64),
         local_bytes=1 << 15,
         max_alloc=1 << 28,
+        max_argument_bytes=1024,
         fp64=False,
     )
 

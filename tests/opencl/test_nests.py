@@ -12,11 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rxcore.compiler.nest_passes import spread
+from rxcore.compiler.nest_passes.anatomy import stores
+from rxcore.compiler.nest_passes.narrow import narrow
 from rxcore.compiler.schedule import schedule
-from rxcore.loops.nest import Nest
+from rxcore.loops.nest import Load, Nest, walk
 from rxcore.loops.verify import verify
 from rxcore.runtime.devices import find
-from rxcore.targets import opencl
+from rxcore.targets import opencl, opencl_text
 from rxcore_kernels.opencl import Device
 from tests.compiler.test_schedule_laws import NESTS, SMALL, inputs, run
 from tests.examples import examples
@@ -28,14 +30,19 @@ PIECE = 0.5
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 
-@pytest.fixture(params=["small", "default"], scope="module", autouse=True)
+@pytest.fixture(params=["small", "default", "wide"], scope="module", autouse=True)
 def _thresholds(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Set thresholds so small that a nest of a few elements is split and shared."""
+    """Set thresholds so small that a nest of a few elements is split and shared.
+
+    "wide" has small ones too, and 64-bit indices.
+    """
     with pytest.MonkeyPatch.context() as patch:
-        if request.param == "small":
+        if request.param != "default":
             for module, values in (*SMALL, (spread, {"_SHORT": 2, "_WASTE": 1.0})):
                 for name, value in values.items():
                     patch.setattr(module, name, value)
+        if request.param == "wide":
+            patch.setattr(opencl_text, "_WIDE", 1)
         yield
 
 
@@ -45,9 +52,9 @@ def device() -> Device:
     return target.device
 
 
-def scheduled(nest: Nest, group: int) -> tuple[Nest, ...]:
+def scheduled(nest: Nest, group: int, memories: int = 40) -> tuple[Nest, ...]:
     capabilities = opencl.capabilities(device().facts)
-    made = schedule(nest, evolve(capabilities, group=group))
+    made = schedule(nest, evolve(capabilities, group=group, memories=memories))
     for one in made:
         verify(one)
     return made
@@ -75,6 +82,25 @@ def launched(nests: tuple[Nest, ...], arrays: Arrays, pieces: int) -> Arrays:
         for b in nest.buffers:
             on.download(there[b.name], arrays[b.name])
     return arrays
+
+
+@examples(60)
+@given(NESTS, st.integers(1, 4))
+def test_narrow_nests_do_the_same(nest: Nest, most: int) -> None:
+    capabilities = evolve(opencl.capabilities(device().facts), memories=most)
+    made = narrow(nest, capabilities)
+    for one in made:
+        verify(one)
+    arrays = inputs(nest, 7)
+    expected, found = run((nest,), arrays), run(made, arrays)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=str(made))
+    written = {b.name for b in nest.buffers if b.access != "in"}
+    assert written == {b.name for n in made for b in n.buffers if b.access != "in"}
+    loaded = {s.buffer for s in walk(nest.body) if isinstance(s, Load)}
+    if len(nest.buffers) > most and not written & loaded:
+        assert len(made) <= len(stores(nest.body))
+        assert all(len(n.buffers) <= most or len(stores(n.body)) == 1 for n in made)
 
 
 @examples(8)

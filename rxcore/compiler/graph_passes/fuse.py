@@ -40,6 +40,8 @@ THRESHOLD = 12.0
 MOST = 1200.0
 # Pulled chains are cut here, since pulling recurses.
 DEPTH = 40
+# Memories that one nest touches: some devices take a kilobyte of arguments.
+MEMORIES = 40
 # A reduction keeping fewer elements than FEW out of more than MANY is split over
 # threads by `schedule`, which wants it alone in its nest.
 FEW, MANY = 64, 1 << 15
@@ -165,6 +167,7 @@ class Fuser:
                     need(o)
         cost: dict[Value, float] = {}
         depth: dict[Value, int] = {}
+        leaves: dict[Value, frozenset[Value]] = {}
         for e in self.graph.equations:
             out = e.outputs[0] if e.outputs else None
             if out is None or out not in self.producers:
@@ -172,12 +175,15 @@ class Fuser:
             pulled = [o for o in e.inputs if isinstance(o, Value) and o in cost]
             cost[out] = dry_cost(e) + sum(cost[o] for o in pulled)
             depth[out] = 1 + max((depth[o] for o in pulled), default=0)
+            values = [o for o in e.inputs if isinstance(o, Value)]
+            leaves[out] = frozenset().union(*(leaves.get(o, {o}) for o in values))
             many = users.get(out, 0) > 1 and cost[out] > THRESHOLD
-            if (many or depth[out] > DEPTH) and not is_dense(e):
+            wide = len(leaves[out]) >= MEMORIES
+            if (many or wide or depth[out] > DEPTH) and not is_dense(e):
                 needed.add(out)
             if out in needed:
                 self.costs[out] = cost[out]
-                cost[out], depth[out] = 0.0, 0
+                cost[out], depth[out], leaves[out] = 0.0, 0, frozenset((out,))
         return {v for v in needed if v in self.producers or v in self.reductions}
 
     # Domains and links ---------------------------------------------------------
@@ -297,7 +303,10 @@ class Fuser:
             not axes or not group.axes or axes == group.axes
         )
         kept = not axes and bool(group.axes) and shape == group.kept and not full
-        if not (full or kept) or len(group.members) > 64:
+        if not (full or kept):
+            return ""
+        memories = {**group.members, **group.leaves, **{k.value: "" for k in links}}
+        if group.members and len(memories) >= MEMORIES:
             return ""
         if group.members and group.cost + self.costs.get(root, 0.0) > MOST:
             return ""
