@@ -245,6 +245,19 @@ def test_transforms_follow_arguments() -> None:
     assert (out.device, out.tolist()) == ("opencl", X.tolist())
 
 
+def test_a_cpu_device_that_is_wanted_runs_as_one() -> None:
+    target = find("opencl")
+    assert target is not None
+    rng = np.random.default_rng(0)
+    a, b = (rng.normal(size=(260, 260)).astype("f") for _ in range(2))
+    assert target.facts.kind == "gpu"
+    with rx.config(allow_opencl_cpu=True):
+        assert target.facts.kind == "cpu"
+        found = rx.jit(lambda x, y: x @ y + x.sum(1), device="opencl")(a, b)
+    assert found.device == "opencl"
+    np.testing.assert_allclose(np.asarray(found), a @ b + a.sum(1), 1e-3, 1e-3)
+
+
 # where new arrays are made ------------------------------------------------------------
 
 CREATED: dict[str, Callable[[], Any]] = {

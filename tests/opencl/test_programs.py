@@ -30,7 +30,9 @@ from tests.examples import examples
 from tests.opencl.together import graph_of, prepare
 
 Function = Callable[..., Any]
-NAMES = ("opencl", "opencl:1")
+# Rows that the items of a group share, and columns of more than one group.
+LONG = (40, 1, 70, 3, 33, 0, 129)
+SHORT = (3, 1, 4, 2, 5, 0)
 
 
 def some(most: int = 5, **kinds: Any) -> st.SearchStrategy[list[Program]]:
@@ -83,9 +85,9 @@ def same(found: Sequence[Any], expected: Sequence[Any], what: Any) -> None:
         np.testing.assert_array_equal(a, b, err_msg=str(what))
 
 
-@pytest.mark.parametrize("name", NAMES)
-@examples(12)
-@given(drawn=some())
+@pytest.mark.parametrize("name", ["opencl", "opencl:1"])
+@examples(16)
+@given(drawn=st.one_of(some(), some(4, sizes=LONG)))
 def test_exact_programs(name: str, drawn: list[Program]) -> None:
     cases = [(p, p.arguments()) for p in drawn]
     graphs = [graph_of(*case) for case in cases]
@@ -158,8 +160,13 @@ def as_singles(program: Program) -> tuple[Function, list[Any]]:
     return program, args
 
 
-@examples(12)
-@given(some(6, smooth=True, kinds=ELEMENTWISE), st.booleans())
+@examples(10)
+@given(
+    st.sampled_from([SHORT, LONG]).flatmap(
+        lambda sizes: some(6, smooth=True, kinds=ELEMENTWISE, sizes=sizes)
+    ),
+    st.booleans(),
+)
 def test_elementwise_bits_are_those_of_the_cpu(
     drawn: list[Program], single: bool
 ) -> None:
@@ -178,7 +185,7 @@ def close(found: Sequence[Any], expected: Sequence[Any], what: Any) -> None:
 
 
 @examples(8)
-@given(some(smooth=True))
+@given(st.one_of(some(smooth=True), some(4, smooth=True, sizes=LONG)))
 def test_sums_agree_to_rounding(drawn: list[Program]) -> None:
     cases = [(p, p.arguments()) for p in drawn]
     prepare("opencl", [graph_of(*case) for case in cases])
