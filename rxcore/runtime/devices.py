@@ -89,6 +89,7 @@ class Target:
     fault: str = ""
     warned: set[str] = field(factory=set)
     _holders: list[Any] = field(factory=list)
+    _as_cpu: Facts | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -101,7 +102,9 @@ class Target:
         calls may be placed on it: then kernels are shaped for what it is.
         """
         if self.is_cpu and config.current().allow_opencl_cpu:
-            return self.device.facts_as_cpu
+            if self._as_cpu is None:
+                self._as_cpu = self.device.facts_as_cpu
+            return self._as_cpu
         return self.device.facts
 
     @property

@@ -136,23 +136,27 @@ class Market:
         key = hashlib.sha256((text + shapes).encode()).hexdigest()[:24]
         return Price(found, key, bucket_of(moved), model.seconds(found), needs)
 
+    def label(self, target: Target | None) -> Any:
+        """Return what stands for a target where runs are noted."""
+        return "cpu" if target is None else target
+
     def corrected(self, price: Price, target: Target | None) -> float:
         """Return a prediction with what was learnt from equal programs."""
         if config.current().deterministic_placement:
             return price.seconds
-        name = "cpu" if target is None else target
+        name = self.label(target)
         return price.seconds * self.corrections.factor(price.key, name, price.bucket)
 
     def observe(self, price: Price, target: Target | None, seconds: float) -> None:
         """Learn from a run; the first one of a program is not believed."""
-        name = "cpu" if target is None else target
+        name = self.label(target)
         self.corrections.observe(
             price.key, name, price.bucket, predicted=price.seconds, seconds=seconds
         )
 
     def count(self, price: Price, target: Target | None) -> int:
         """Return how many runs were learnt from."""
-        name = "cpu" if target is None else target
+        name = self.label(target)
         return self.corrections.count(price.key, name, price.bucket)
 
 

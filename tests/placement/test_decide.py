@@ -51,14 +51,20 @@ def variants(f: Any, *args: Any) -> Any:
     return variants_of(f.lower(*args).program.graph)
 
 
-def fixed_prices(monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
+def fixed_prices(
+    monkeypatch: pytest.MonkeyPatch, needs: int = 0, **seconds: float
+) -> None:
     """Make a program take given seconds on `cpu` and `opencl`."""
 
     def price(_: Any, target: Any) -> Any:
         found = seconds[decide.name_of(target)]
-        return Price((), decide.name_of(target), 10, found, 0)
+        return Price((), decide.name_of(target), 10, found, needs)
+
+    def offers(v: Any, targets: Any) -> Any:
+        return tuple(decide._offer(v, t) for t in targets)
 
     monkeypatch.setattr(decide, "price_of", price)
+    monkeypatch.setattr(decide, "offers_of", offers)
 
 
 def test_the_faster_target_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +123,7 @@ def test_no_room_no_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     target = find("opencl")
     x = rnp.ones(1000)
     v = variants(program(6.0), x)
-    fixed_prices(monkeypatch, cpu=1.0, opencl=1e-6)
+    fixed_prices(monkeypatch, needs=1 << 30, cpu=1.0, opencl=1e-6)
     assert target is not None
     monkeypatch.setattr(type(target), "room", property(lambda _: 100))
     placed = place(v, [x], None)
