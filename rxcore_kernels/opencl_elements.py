@@ -12,6 +12,7 @@ from rxcore_kernels.opencl_facts import Facts
 
 __all__ = [
     "ELEMENTS",
+    "HALVES",
     "Element",
     "computes",
     "identity",
@@ -70,6 +71,39 @@ ELEMENTS = {
 }
 
 _PARTS = {"complex64": "float32", "complex128": "float64"}
+
+_BFLOAT16 = """\
+static inline float widen_bf16(ushort h) { return as_float((uint)h << 16); }
+static inline ushort narrow_bf16(float x) {
+  uint bits = as_uint(x), high = bits >> 16;
+  uint near = (bits + 32767u + (high & 1u)) >> 16;
+  return (ushort)(x != x ? (high | 64u) : near);
+}
+"""
+
+# A small float16 is a count of 2**-24; adding 0.5 rounds to one of them.
+_FLOAT16 = """\
+static inline float widen_f16(ushort h) {
+  uint sign = ((uint)h & 0x8000u) << 16, size = (uint)h & 0x7fffu;
+  float normal = as_float((size << 13) + 0x38000000u);
+  float small = (float)(int)size * 0x1p-24f;
+  float special = as_float((size << 13) | 0x7f800000u);
+  float found = size >= 0x7c00u ? special : size < 0x400u ? small : normal;
+  return as_float(as_uint(found) | sign);
+}
+static inline ushort narrow_f16(float x) {
+  uint bits = as_uint(x), sign = (bits >> 16) & 0x8000u, size = bits & 0x7fffffffu;
+  uint normal = (size - 0x38000000u + 0xfffu + ((size >> 13) & 1u)) >> 13;
+  uint small = as_uint(as_float(size) + 0.5f) - 0x3f000000u;
+  uint finite = size < 0x38800000u ? small : normal;
+  uint large = size > 0x7f800000u ? (0x7e00u | ((size >> 13) & 0x3ffu)) : 0x7c00u;
+  return (ushort)(sign | (size >= 0x47800000u ? large : finite));
+}
+"""
+
+HALVES = {"float16": _FLOAT16, "bfloat16": _BFLOAT16}
+"""Functions between halves, which are bits in memory, and float32: exact, and to the
+nearest with ties to even."""
 
 
 def whole_parts(dtype: str) -> tuple[str, int]:
@@ -136,40 +170,10 @@ def join_function(combine: str, dtype: str) -> str:
     read, kept = "e", "v"
     functions = ""
     if element.half:
-        functions = _FLOAT16 if dtype == "float16" else _BFLOAT16
-        read, kept = "widen(e)", "narrow(v)"
+        functions, name = HALVES[dtype], "f16" if dtype == "float16" else "bf16"
+        read, kept = f"widen_{name}(e)", f"narrow_{name}(v)"
     return f"""{functions}\
 static inline {t} join({t} a, {t} b) {{ return {_joined(combine, element)}; }}
 static inline {t} read({m} e) {{ return {read}; }}
 static inline {m} kept({t} v) {{ return {kept}; }}
-"""
-
-
-_BFLOAT16 = """\
-static inline float widen(ushort h) { return as_float((uint)h << 16); }
-static inline ushort narrow(float x) {
-  uint bits = as_uint(x), high = bits >> 16;
-  uint near = (bits + 32767u + (high & 1u)) >> 16;
-  return (ushort)(x != x ? (high | 64u) : near);
-}
-"""
-
-# A small float16 is a count of 2**-24; adding 0.5 rounds to one of them.
-_FLOAT16 = """\
-static inline float widen(ushort h) {
-  uint sign = ((uint)h & 0x8000u) << 16, size = (uint)h & 0x7fffu;
-  float normal = as_float((size << 13) + 0x38000000u);
-  float small = (float)(int)size * 0x1p-24f;
-  float special = as_float((size << 13) | 0x7f800000u);
-  float found = size >= 0x7c00u ? special : size < 0x400u ? small : normal;
-  return as_float(as_uint(found) | sign);
-}
-static inline ushort narrow(float x) {
-  uint bits = as_uint(x), sign = (bits >> 16) & 0x8000u, size = bits & 0x7fffffffu;
-  uint normal = (size - 0x38000000u + 0xfffu + ((size >> 13) & 1u)) >> 13;
-  uint small = as_uint(as_float(size) + 0.5f) - 0x3f000000u;
-  uint finite = size < 0x38800000u ? small : normal;
-  uint large = size > 0x7f800000u ? (0x7e00u | ((size >> 13) & 0x3ffu)) : 0x7c00u;
-  return (ushort)(sign | (size >= 0x47800000u ? large : finite));
-}
 """

@@ -16,6 +16,7 @@ import numpy as np
 from rxcore.base import dtypes
 from rxcore.base.dtypes import DType
 from rxcore.loops.nest import Constant
+from rxcore_kernels.opencl_elements import HALVES
 
 __all__ = [
     "FUNCTIONS",
@@ -302,34 +303,6 @@ static inline {t} remainder{s}({t} x, {t} y) {{
 }}
 """
 
-_HALVES = """\
-static inline float widen_bf16(ushort h) { return as_float((uint)h << 16); }
-static inline ushort narrow_bf16(float x) {
-  uint bits = as_uint(x), high = bits >> 16;
-  uint near = (bits + 32767u + (high & 1u)) >> 16;
-  return (ushort)(x != x ? (high | 64u) : near);
-}
-"""
-
-_FLOAT16 = """\
-static inline float widen_f16(ushort h) {
-  uint sign = ((uint)h & 0x8000u) << 16, size = (uint)h & 0x7fffu;
-  float normal = as_float((size << 13) + 0x38000000u);
-  float small = (float)(int)size * 0x1p-24f;
-  float special = as_float((size << 13) | 0x7f800000u);
-  float found = size >= 0x7c00u ? special : size < 0x400u ? small : normal;
-  return as_float(as_uint(found) | sign);
-}
-static inline ushort narrow_f16(float x) {
-  uint bits = as_uint(x), sign = (bits >> 16) & 0x8000u, size = bits & 0x7fffffffu;
-  uint normal = (size - 0x38000000u + 0xfffu + ((size >> 13) & 1u)) >> 13;
-  uint small = as_uint(as_float(size) + 0.5f) - 0x3f000000u;
-  uint finite = size < 0x38800000u ? small : normal;
-  uint large = size > 0x7f800000u ? (0x7e00u | ((size >> 13) & 0x3ffu)) : 0x7c00u;
-  return (ushort)(sign | (size >= 0x47800000u ? large : finite));
-}
-"""
-
 # Rounding twice (f64 to f32 to f16) errs on ties unless the first rounding is to odd:
 # truncate, then set the last bit if anything was cut off (Boldo and Melquiond,
 # "Emulation of FMA and correctly rounded sums", 2008).
@@ -365,8 +338,8 @@ FUNCTIONS: tuple[tuple[tuple[str, ...], str], ...] = (
         )
         for width in (_SINGLE, _DOUBLE)
     ),
-    (("widen_bf16", "narrow_bf16"), _HALVES),
-    (("widen_f16", "narrow_f16"), _FLOAT16),
+    (("widen_bf16", "narrow_bf16"), HALVES["bfloat16"]),
+    (("widen_f16", "narrow_f16"), HALVES["float16"]),
     (("round_to_odd",), _TO_ODD),
 )
 
