@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import os
 import pickle
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from attrs import evolve
 
 import rxcore as rx
 import rxcore.numpy as rnp
@@ -494,3 +496,44 @@ def _in_child(f: Any, plain: Any, x: Any, seen: Any) -> Any:
         "fetched": fetched,
         "lost": lost,
     }
+
+
+# what a device can hold ---------------------------------------------------------------
+
+
+def test_values_larger_than_a_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = find("opencl:1")
+    assert target is not None
+    rx.clear_caches()
+    monkeypatch.setattr(
+        target.device, "facts", evolve(target.device.facts, max_alloc=4096)
+    )
+    target.warned.clear()
+    x = np.ones((40, 40), np.float32)
+    with pytest.raises(rx.DeviceError, match="no room for an array of type f32"):
+        rx.device_put(x, "opencl:1")
+    with pytest.warns(RuntimeWarning) as caught:
+        found = rx.jit(lambda a: a[:1] @ a, device="opencl:1")(x)
+    assert [str(w.message) for w in caught] == [
+        f"opencl:1 ({card('opencl:1')}): a value of type f32[40,40] takes 6400 bytes,"
+        " its largest buffer holds 4096; the CPU runs this call instead (said once)"
+    ]
+    assert (found.device, found.tolist()) == ("cpu", [[40.0] * 40])
+    # What is never stored may be larger.
+    outer = rx.jit(lambda a: (a[:, None] * a).sum(0), device="opencl:1")(x[0])
+    assert (outer.device, outer.tolist()) == ("opencl:1", [40.0] * 40)
+    rx.clear_caches()
+
+
+def test_memory_comes_back() -> None:
+    target = find("opencl")
+    assert target is not None
+    f = rx.jit(lambda x: rnp.sort(x) * 2 + rnp.cumsum(x), device="opencl")
+    x = np.arange(50_000, dtype=np.float32)
+    f(x).block_until_ready()
+    gc.collect()
+    before = target.device.memory.statistics().in_use_bytes
+    for _ in range(20):
+        f(rx.device_put(x, "opencl")).block_until_ready()
+    gc.collect()
+    assert target.device.memory.statistics().in_use_bytes <= before
