@@ -22,7 +22,7 @@ from rxcore.ir.types import Type
 from rxcore.ops.families import Linear
 from rxcore.runtime.array import Array, from_host
 from rxcore.runtime.devices import Target, calibrators, canonical, watchers
-from rxcore.runtime.placement import Placed, place, run_at
+from rxcore.runtime.placement import Placed, place, run_at, waits
 from rxcore.runtime.program import Program, clearers
 from rxcore.runtime.variants import Variants, variants_of
 from rxcore.trace.bind import as_numeric
@@ -403,7 +403,7 @@ class _Jitted:
         outs = _owned(entry.variants.aliases, outs, operands)
         if config.current().debug_nans:
             _find_nans(entry.graph, operands, outs)
-        if placed.settled and where is placed.target:
+        if placed.settled and where is placed.target and not waits(entry.variants):
             self.remember(args, kwargs, entry, placed)
         self.donate(args, kwargs)
         return entry.flattened.result(outs)

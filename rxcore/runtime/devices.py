@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import importlib.util
 import threading
 import weakref
@@ -315,13 +317,29 @@ def candidates() -> list[Target]:
 _search: list[threading.Thread] = []
 
 
+def looked() -> bool:
+    """Say whether devices are looked for, or there is nothing to look with."""
+    return bool(_search) or bool(known()) or not _has_opencl()
+
+
+@functools.cache
+def _has_opencl() -> bool:
+    return importlib.util.find_spec("pyopencl") is not None
+
+
 def look(*, wait: bool = False) -> None:
     """Look for OpenCL devices in the background, once, where PyOpenCL is installed."""
     if not _search:
-        if importlib.util.find_spec("pyopencl") is None:
+        if not _has_opencl():
             return
         thread = threading.Thread(target=_found, name="rxcore-devices", daemon=True)
         _search.append(thread)
+        # Drivers do not like to be loaded while the process ends.
+        atexit.register(thread.join, _PATIENCE)
         thread.start()
     if wait:
         _search[0].join()
+
+
+# Seconds that the end of a process waits for a search.
+_PATIENCE = 5.0

@@ -14,7 +14,14 @@ from rxcore.ir.graph import Equation, Graph, Value
 from rxcore.ir.primitive import Primitive
 from rxcore.ir.types import Type
 from rxcore.runtime.array import Array
-from rxcore.runtime.devices import Target, candidates, known, look, recalled
+from rxcore.runtime.devices import (
+    Target,
+    candidates,
+    known,
+    look,
+    looked,
+    recalled,
+)
 from rxcore.runtime.variants import Variants, run_on, variants_of
 from rxcore_kernels.opencl_fault import DeviceFault
 
@@ -26,6 +33,7 @@ __all__ = [
     "run_at",
     "run_graph",
     "run_primitive",
+    "waits",
 ]
 
 # Loaded when there is something to decide.
@@ -42,15 +50,19 @@ class Placed:
         chosen: whether rxcore chose it, and not the user.
         settled: whether equal calls will be placed alike, so that they need not ask.
         reason: why it runs there.
+        alone: whether nobody has looked for devices yet, and it takes long enough to
+            be worth that.
     """
 
     target: Target | None
     chosen: bool = True
     settled: bool = True
     reason: str = "no device was asked for"
+    alone: bool = False
 
 
 _CPU = Placed(None)
+_ALONE = Placed(None, settled=False, alone=True)
 
 
 def place(variants: Variants, args: Sequence[Array], device: str | None) -> Placed:
@@ -65,9 +77,14 @@ def place(variants: Variants, args: Sequence[Array], device: str | None) -> Plac
         return found
     targets = candidates() if known() or config.current().allow_opencl_cpu else []
     if not targets:
-        return _CPU
+        return _ALONE if waits(variants) else _CPU
     choice, target, settled = decide.decide(variants, args, targets)
     return Placed(target, settled=settled, reason=choice.reason)
+
+
+def waits(variants: Variants) -> bool:
+    """Say whether calls take long, and nobody has looked for devices yet."""
+    return variants.long and not looked()
 
 
 def asked(args: Sequence[Array], device: str | None) -> Placed | None:
@@ -93,7 +110,7 @@ def run_at(
 
     `tried` is what went wrong when the caller launched it there itself.
     """
-    if not placed.settled:
+    if not placed.settled and not placed.alone:
         outs, where = _observed(variants, placed, args)
     elif placed.target is None:
         outs, where = _on_cpu(variants, args), None
@@ -104,17 +121,23 @@ def run_at(
     return outs, where
 
 
-# A program that takes so long may be worth a search for devices.
-_WORTH = 1e-3
+# A program that takes so long may be worth a search for devices, once such programs
+# have taken so long together.
+_LONG, _ENOUGH = 1e-3, 0.1
+_spent = [0.0]
 
 
 def _on_cpu(variants: Variants, args: Sequence[Array]) -> list[Array]:
-    """Launch on the CPU; after a long run, look whether there is something faster."""
+    """Launch on the CPU; after long runs, look whether there is something faster."""
     variants.cpu  # noqa: B018 - compiled before the clock starts
     begin = time.perf_counter()
     outs = variants.run_cpu(args)
-    if time.perf_counter() - begin > _WORTH:
-        look()
+    seconds = time.perf_counter() - begin
+    if seconds > _LONG:
+        variants.long = True
+        _spent[0] += seconds
+        if _spent[0] > _ENOUGH:
+            look()
     return outs
 
 

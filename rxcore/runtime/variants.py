@@ -39,10 +39,12 @@ class Variants:
     Args:
         graph: what they compute.
         record: what placement remembers of its calls (see `decide`).
+        long: whether a call on the CPU took long enough to think of devices.
     """
 
     graph: Graph
     record: Any = None
+    long: bool = False
     _cpu: Program | None = None
     _drafts: dict[Any, DeviceDraft | Unsupported] = field(factory=dict)
     _programs: dict[Any, DeviceProgram] = field(factory=dict)
