@@ -6,6 +6,7 @@ operands are, whatever computes them.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,16 +16,26 @@ import rxcore as rx
 import rxcore.nn as nn
 import rxcore.numpy as rnp
 from rxcore import optim
+from rxcore.testing import check_devices
+from tests.nn.cases import CASES, Case
 from tests.numpy.table import ROWS, Row, arrays_of, call_of
 from tests.numpy.test_numpy import agree, arrays, parts
 from tests.opencl.test_programs import operations
 from tests.opencl.together import graph_of, prepare
 from tests.ops.cases import EVERYTHING
+from tests.random.table import Entry, exact, named, rounded
 
 TAKING = [r for r in ROWS if arrays_of(r.args, r.args)]
 FIRST = list({r.name: r for r in reversed(TAKING)}.values())
 # Several rows are built at once.
 CHUNK = 16
+EXACT = [e for e in exact() if named(e) != "permutation(0)"]
+# One draw of each function and dtype.
+DRAWS = {
+    (e[0], str(e[2].get("dtype"))): e
+    for e in (*EXACT, *rounded())
+    if "(2, 0)" not in named(e)
+}
 TRIED = TAKING if EVERYTHING else FIRST
 CHUNKS = [TRIED[k : k + CHUNK] for k in range(0, len(TRIED), CHUNK)]
 
@@ -46,6 +57,52 @@ def steps(r: Row) -> Any:
 def test_all_functions_are_tried() -> None:
     assert len(FIRST) > 150
     assert {r.name for r in TRIED} == {r.name for r in TAKING}
+
+
+# layers and draws ---------------------------------------------------------------------
+
+LAYERS = [CASES[k : k + CHUNK] for k in range(0, len(CASES), CHUNK)]
+
+
+def in_singles(case: Case) -> list[Any]:
+    return [a.astype("f") if a.dtype == np.float64 else a for a in case.arguments]
+
+
+def loss(case: Case) -> Any:
+    def function(*xs: Any) -> Any:
+        outs = rx.tree.leaves(case.function(*xs))
+        return sum((o * o).sum() for o in outs if o.dtype == np.float32)
+
+    floats = [k for k, a in enumerate(in_singles(case)) if a.dtype == np.float32]
+    return rx.grad(function, tuple(floats))
+
+
+@pytest.mark.parametrize("some", LAYERS, ids=lambda some: str(some[0]))
+def test_layers_and_their_gradients(some: list[Case]) -> None:
+    functions = [f for c in some for f in (c.function, loss(c))]
+    given = [a for c in some for a in [in_singles(c)] * 2]
+    pairs = list(zip(functions, given, strict=True))
+    prepare("opencl", [graph_of(partial(leaves_of, f), args) for f, args in pairs])
+    for f, args in pairs:
+        check_devices(f, args, ["opencl"], ulps=256, whole=True)
+
+
+def leaves_of(function: Any, *xs: Any) -> list[Any]:
+    return list(rx.tree.leaves(function(*xs)))
+
+
+@pytest.mark.parametrize("entry", DRAWS.values(), ids=named)
+def test_draws_are_those_of_the_cpu(entry: Entry) -> None:
+    name, args, options = entry
+    key, draw = rx.random.key(3), getattr(rx.random, name)
+    found = draw(rx.device_put(key, "opencl"), *args, **options)
+    expected = draw(key, *args, **options)
+    assert (found.device, found.type) == ("opencl", expected.type)
+    a, b = np.asarray(found), np.asarray(expected)
+    if any(entry is e for e in EXACT):
+        np.testing.assert_array_equal(a, b)
+    else:
+        np.testing.assert_allclose(a.astype("d"), b.astype("d"), 1e-5, 1e-6)
 
 
 # what is made of an array's Type ------------------------------------------------------
@@ -99,11 +156,11 @@ def test_layers_and_optimizers_run_where_parameters_are(x: Any) -> None:
     optimizer = optim.adam(0.1)
     state = optimizer.init(params)
 
-    def loss(p: Any) -> Any:
+    def squares(p: Any) -> Any:
         return (layer.apply(p, x) ** 2).mean()
 
     for _ in range(2):
-        params, state = optimizer.update(rx.grad(loss)(params), state, params)
+        params, state = optimizer.update(rx.grad(squares)(params), state, params)
     found = rx.tree.leaves(params)
     assert {leaf.device for leaf in found} == {"opencl"}
     assert all(np.isfinite(np.asarray(leaf)).all() for leaf in found)
