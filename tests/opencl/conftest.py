@@ -14,7 +14,7 @@ from tests.ops.cases import EVERYTHING
 collect_ignore = [] if EVERYTHING else ["test_oclgrind.py"]
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _two_devices() -> Iterator[None]:
     """Let `opencl` be the first device, `opencl:1` the same with small facts."""
     real = opencl.devices
