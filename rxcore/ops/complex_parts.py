@@ -15,6 +15,7 @@ from rxcore.base.dtypes import DType
 from rxcore.ir.primitive import Opaque, Primitive
 from rxcore.ops.elementwise import neg
 from rxcore.ops.families import Linear, elementwise, unbroadcast, zeros
+from rxcore.runtime.array import beside
 from rxcore.trace.bind import as_numeric
 
 __all__ = ["complex_", "conj", "imag", "real"]
@@ -124,4 +125,6 @@ def imag(x: Any) -> Any:
         Array([2.], dtype=float32)
     """
     x = as_numeric(x, "imag")
-    return _imag.bind(x) if dtypes.is_complex(x.dtype) else zeros(x.type.strong())
+    if dtypes.is_complex(x.dtype):
+        return _imag.bind(x)
+    return beside(zeros(x.type.strong()), x)

@@ -11,6 +11,7 @@ from rxcore.ops import shape as maps
 from rxcore.ops.families import number, promote
 from rxcore.ops.gather import gather
 from rxcore.ops.magnitude import minimum
+from rxcore.runtime.array import beside
 from rxcore.trace.bind import as_numeric
 
 __all__ = ["searchsorted"]
@@ -63,7 +64,7 @@ def searchsorted(a: Any, v: Any, side: str = "left") -> Any:
         before = _precedes(element, values, side)
         inside = REGISTRY["le"](ahead, number(size, dtype))
         found = select(REGISTRY["and"](before, inside), ahead, found)
-    return found
+    return beside(found, values) if not size else found
 
 
 def _precedes(element: Any, value: Any, side: str) -> Any:

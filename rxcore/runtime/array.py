@@ -442,8 +442,9 @@ def asarray(x: Any, dtype: Any = None) -> Array:
     wanted = None if dtype is None else dtypes.as_dtype(dtype)
     if isinstance(x, Array):
         if wanted is None or wanted == x.dtype:
-            return x if not x.type.weak else Array.of_host(x.type.strong(), x.host)
-        return from_host(x.host.astype(wanted), Type(wanted, x.shape))
+            return x.strong() if x.type.weak else x
+        if x.home is None:
+            return from_host(x.host.astype(wanted), Type(wanted, x.shape))
     if isinstance(x, Numeric):
         convert = REGISTRY["convert"]
         return x if wanted is None else convert.bind(x, dtype=wanted)  # type: ignore[return-value]
@@ -468,7 +469,10 @@ def asarray(x: Any, dtype: Any = None) -> Array:
         wanted = _default_for(host)
     found = dtypes.as_dtype(wanted if wanted is not None else host.dtype)
     host = host.astype(found, order="C", copy=False)
-    return _at_default(from_host(host, Type(found, host.shape)))
+    made = from_host(host, Type(found, host.shape))
+    part = _part_on_device(x) if on_devices else None
+    moved: Array = _at_default(made) if part is None else beside(made, part)
+    return moved
 
 
 def _at_default(made: Array) -> Array:
@@ -516,6 +520,14 @@ def _holds_numpy(x: Any) -> bool:
 
 def _has_arrays(x: Any) -> bool:
     return isinstance(_first_leaf(x), Numeric)
+
+
+def _part_on_device(x: Any) -> Array | None:
+    """Return an Array of nested lists that lies on a device, if there is one."""
+    if isinstance(x, list | tuple):
+        parts = map(_part_on_device, x)
+        return next((p for p in parts if p is not None), None)
+    return x if isinstance(x, Array) and x.home is not None else None
 
 
 def _to_host(x: Any) -> Any:

@@ -14,7 +14,9 @@ import pytest
 import rxcore as rx
 import rxcore.numpy as rnp
 from rxcore.runtime.devices import Target, find
-from rxcore_kernels.opencl import inject
+from rxcore.runtime.placement import Placed, run_at
+from rxcore.runtime.variants import variants_of
+from rxcore_kernels.opencl import DeviceFault, inject
 
 X = np.arange(12, dtype=np.float32).reshape(3, 4) - 5
 # Programs of several launches, with a loop, a choice, a call of the host, and gaps
@@ -117,6 +119,47 @@ def test_memory_of_arrays_that_are_only_there_is_kept() -> None:
     assert (y.device, z.device) == ("opencl", "cpu")
     # Where `z` is was nobody's wish: it goes along.
     assert (y + z).device == "opencl"
+
+
+@pytest.mark.parametrize("kind", ["memory", "build", "limit", "lost", "other"])
+@pytest.mark.parametrize("at", ["allocate", "build", "launch"])
+def test_eager_ops_go_on_after_a_fault(target: Target, kind: Any, at: Any) -> None:
+    for after in range(6):
+        target.fault = ""
+        target.warned.clear()
+        rx.clear_caches()
+        x = rx.device_put(X, "opencl")
+        assert x.tolist() == X.tolist()
+        with inject(kind, at=at, after=after) as faults, said() as texts:
+            found = PROGRAMS["several"](x)
+        check(found, "several")
+        assert len(texts) == (faults.fired if kind != "memory" else 0)
+
+
+def test_a_device_that_is_lost_while_a_choice_is_learnt(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, finish, calls = rx.asarray(X), type(target.device).finish, [0]
+    x.replica(target)
+
+    def fails(device: Any) -> None:
+        calls[0] += 1
+        if calls[0] == due:
+            raise DeviceFault("lost", "it answers no more")
+        finish(device)
+
+    monkeypatch.setattr(type(target.device), "finish", fails)
+    for due in (1, 2):
+        calls[0], target.fault = 0, ""
+        target.warned.clear()
+        graph = rx.jit(PROGRAMS["one"]).placed_entry(x)[0].graph
+        with said() as texts:
+            placed = Placed(target, settled=False)
+            found, where = run_at(variants_of(graph), placed, [x])
+        check(found[0], "one")
+        assert (where, found[0].device, calls[0]) == (None, "cpu", due)
+        (text,) = texts
+        assert text == begins(target) + "it answers no more" + ENDS
 
 
 def test_no_memory_for_device_put(target: Target) -> None:

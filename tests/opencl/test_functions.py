@@ -144,6 +144,20 @@ def test_derivatives_of_what_does_not_matter(x: Any) -> None:
     assert [(x + d).tolist() for d in push(x)] == [(3 * X).tolist(), X.tolist()]
 
 
+def test_arrays_made_of_arrays_lie_where_those_do(x: Any) -> None:
+    for made in (
+        rx.asarray(x, "int32"),
+        rx.asarray([x[0], x[1]]),
+        rnp.array([[1.0, 2.0], x[0]]),
+        rnp.asarray([x[0, 0], 3.0]),
+        rnp.imag(x),
+        rnp.searchsorted(np.float32([]), x[0]),
+    ):
+        assert made.device == "opencl"
+    assert rx.asarray([x[0], x[1]]).tolist() == X.tolist()
+    assert rx.asarray(rx.device_put(rx.asarray(2), "opencl")).device == "opencl"
+
+
 def test_a_weak_array_stays(x: Any) -> None:
     total = rx.device_put(rx.asarray(3), "opencl") * 2
     assert total.astype("float32").device == "opencl"
