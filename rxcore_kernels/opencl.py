@@ -338,6 +338,11 @@ class Device:
             raise self._fault(error, f"waiting for {self.name}") from None
         self._settled()
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether it answers no more, or stays with the process that forked this."""
+        return bool(self._gone)
+
     # -------------------------------------------------------------- within
 
     def _present(self) -> None:
@@ -527,10 +532,12 @@ def _stay_with_parent() -> None:
     _finding = threading.RLock()
     if _discovery is None:
         return
-    _devices = ()
+    there, _devices = _devices, ()
     _discovery = Discovery((), (("OpenCL", _FORKED),), _FORKED)
-    for device in _opened:
+    for device in {*there, *_opened}:
         device._gone = _FORKED
+        # A thread that held it, to enqueue or to open the device, did not come along.
+        device.lock = threading.RLock()
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(device))
 
 

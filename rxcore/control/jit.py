@@ -469,7 +469,7 @@ def _on_device(entry: Entry, placed: Placed) -> Callable[..., Any]:
     single = flattened.out_tree.is_leaf() and len(variants.graph.outputs) == 1
     target, out_types = placed.target, variants.graph.out_types
     assert target is not None
-    launch, lock = variants.program(target).run, target.device.lock
+    launch, device = variants.program(target).run, target.device
     wrap, free = Array.on_device, placed.chosen
 
     def run(args: tuple[Any, ...]) -> Any:
@@ -480,7 +480,7 @@ def _on_device(entry: Entry, placed: Placed) -> Callable[..., Any]:
             buffers = None
         if buffers is not None and not (timeline.active or target.fault):
             try:
-                with lock:
+                with device.lock:  # another one after a fork
                     results = launch(buffers)
             except DeviceFault as fault:
                 tried = fault

@@ -317,6 +317,24 @@ def test_a_forked_process_leaves_devices_to_its_parent():
     assert (last, parent) == ("()", "parent goes on")
 
 
+def test_a_forked_process_waits_for_no_thread_of_its_parent():
+    before = (
+        "import threading; device = opencl.devices()[0]\n"
+        "{open}kernel = buffer = None; held = threading.Event()\n"
+        "thread = threading.Thread(\n"
+        "    target=lambda: (device.lock.acquire(), held.set(), stop.wait()))\n"
+        "stop = threading.Event(); thread.start(); held.wait()"
+    )
+    uses = "device.open, lambda: device.build(affine()), device.lock.acquire"
+    for opened in ("", "device.open(); "):
+        code = FORK.format(before=before.format(open=opened), uses=uses)
+        code = code.replace("run_affine(opencl.devices()[0])\n", "stop.set()\n")
+        _, *faults, last, parent = in_process(code)
+        assert len(faults) == 2
+        assert all(f.startswith("lost this process was forked") for f in faults)
+        assert (last, parent) == ("()", "parent goes on")
+
+
 def test_a_process_that_was_forked_before_opencl_was_used_has_devices():
     lines = in_process(
         FORK.format(before="", uses="lambda: run_affine(opencl.devices()[0]),").replace(
