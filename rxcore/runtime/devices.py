@@ -118,7 +118,7 @@ class Target:
     def room(self) -> int | None:
         """Bytes that may still be taken there; None before it is opened."""
         memory = self.device.memory
-        if memory is None:
+        if memory is None or self.device.is_gone:
             return None
         found = memory.statistics()
         return int(found.limit_bytes - found.in_use_bytes)
@@ -132,15 +132,19 @@ class Target:
         with timeline.span("wait", "download", device=self.name, bytes=host.nbytes):
             self.device.download(buffer, host)
 
+    def wait(self) -> None:
+        """Wait for everything that is enqueued; raises a DeviceFault if it failed."""
+        with timeline.span("wait", "finish", device=self.name):
+            self.device.finish()
+
     def finish(self) -> None:
-        """Wait for everything that is enqueued.
+        """Wait for everything that is enqueued, for users.
 
         Raises:
             DeviceError: something that was enqueued has failed.
         """
         try:
-            with timeline.span("wait", "finish", device=self.name):
-                self.device.finish()
+            self.wait()
         except DeviceFault as fault:
             raise errors.DeviceError(
                 f"what was enqueued on {self.name!r} has failed: {fault}; run it again,"

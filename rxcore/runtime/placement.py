@@ -149,15 +149,18 @@ def _observed(
     resident = all(a.on_host if target is None else a.is_on(target) for a in args)
     if target is None:
         variants.cpu  # noqa: B018 - compiled before the clock starts
-    elif resident:
-        target.finish()
-    begin = time.perf_counter()
-    if target is None:
+        begin = time.perf_counter()
         outs, where = variants.run_cpu(args), None
     else:
-        outs, where = run_on(variants, target, args)
-        if where is not None:
-            where.finish()
+        try:
+            if resident:
+                target.wait()
+            begin = time.perf_counter()
+            outs, where = run_on(variants, target, args)
+            if where is not None:
+                where.wait()
+        except DeviceFault as fault:  # of a wait: `run_on` raises none
+            return run_on(variants, target, args, fault)
     seconds = time.perf_counter() - begin
     price = decide.price_of(variants, where)
     if resident and not isinstance(price, str):

@@ -32,12 +32,17 @@ def is_free(x: Array, site: Any) -> bool:
 
 
 def mark(made: Sequence[Array], operands: Sequence[Array]) -> None:
-    """Note that arrays made of nothing but free ones are free in the same call."""
+    """Note that arrays made of nothing but free ones are free in the same call.
+
+    What nobody wished to be where it is (see `rxcore.runtime.placement`) passes that
+    on: a fault in the midst of a function must not tell in what the function returns.
+    """
     site = call_site()
     if all(is_free(a, site) for a in operands):
+        unwished = any(getattr(a, "_free", None) is True for a in operands)
         for a in made:
             if not hasattr(a, "_free"):
-                a._free = site
+                a._free = unwished or site
 
 
 def placed_eagerly(
