@@ -15,7 +15,8 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="core: rxcore beside JAX, torch and NumPy, two threads each. "
-        "opencl: rxcore on an OpenCL device beside the CPU and NumPy.",
+        "opencl: rxcore on an OpenCL device beside the CPU and NumPy. "
+        "placement: how right the cost model is.",
     )
     parser.add_argument("suite", choices=SUITES)
     parser.add_argument(

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from attrs import frozen
 
-SUITES = ("core", "opencl")
+SUITES = ("core", "opencl", "placement")
 
 Named = TypeVar("Named")
 

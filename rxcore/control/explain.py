@@ -20,6 +20,7 @@ from rxcore.runtime.cost import (
     Model,
     Option,
     Profile,
+    Transfer,
     choose,
     load,
     shipped,
@@ -37,7 +38,10 @@ __all__ = ["explain"]
 
 
 def explain(
-    fun: Callable[..., Any], devices: Sequence[str] | None = None
+    fun: Callable[..., Any],
+    devices: Sequence[str] | None = None,
+    *,
+    resident: str | None = None,
 ) -> Callable[..., Explanation]:
     """Say where a call would run, what it would take on each device, and why.
 
@@ -51,6 +55,9 @@ def explain(
         devices: names of `rx.devices()`, or of shipped profiles for cards that are
             not here: `rx580`, `vega64`, `rx5700xt`; or the file of a profile,
             `card.json`. Default: the CPU and all devices that are here.
+        resident: the one of `devices` in whose memory the arguments are taken to be,
+            as results of an earlier call would. Default: where they are; on a card
+            that is not here, those that are on a device.
 
     Returns:
         A function of the same arguments that returns an `Explanation`: a table in a
@@ -58,8 +65,9 @@ def explain(
         In place of an array its `ShapeDtypeStruct` will do.
 
     Raises:
-        DeviceError: there is no such device, nor a profile of that name; or a file is
-            no profile: the text names the field, what was expected and what was found.
+        DeviceError: there is no such device, nor a profile of that name; `resident` is
+            none of them; or a file is no profile: the text names the field, what was
+            expected and what was found.
 
     Example:
         >>> import rxcore as rx
@@ -71,6 +79,7 @@ def explain(
     jitted: Any = fun if hasattr(fun, "placed_entry") else jit(fun)
     name = getattr(fun, "__name__", str(getattr(fun, "name", type(fun).__name__)))
     chosen = None if devices is None else [_resolved(d) for d in devices]
+    home = _home(devices, chosen, resident)
 
     def explained(*args: Any, **kwargs: Any) -> Explanation:
         given, named = tree.map_(_concrete, (args, kwargs), is_leaf=_is_type)
@@ -78,7 +87,7 @@ def explain(
         operands = [*leaves, *entry.constants]
         targets = _present() if chosen is None else chosen
         forced = jitted.device_asked
-        return _explained(name, entry.variants, operands, targets, forced)
+        return _explained(name, entry.variants, operands, targets, forced, home)
 
     return explained
 
@@ -119,6 +128,21 @@ def _card(profile: Profile, name: str) -> Profile:
     return profile
 
 
+def _home(
+    names: Sequence[str] | None, chosen: Sequence[Named] | None, resident: str | None
+) -> tuple[Named] | None:
+    """Return the device in whose memory all arguments are to be, None: as they are."""
+    if resident is None:
+        return None
+    for name, target in zip(names or (), chosen or (), strict=True):
+        if name == resident:
+            return (target,)
+    listed = ", ".join(map(repr, names or ())) or "none"
+    raise errors.DeviceError(
+        f"explain: expected resident to be one of devices ({listed}), got {resident!r}"
+    )
+
+
 def _present() -> list[Named]:
     devices.look(wait=True)
     return [None, *(t for t in devices.known() if not t.fault)]
@@ -130,6 +154,7 @@ def _explained(
     operands: Sequence[Any],
     targets: Sequence[Named],
     forced: str | None,
+    home: tuple[Named] | None,
 ) -> Explanation:
     for x in operands:
         if isinstance(x, Tracer):
@@ -140,10 +165,11 @@ def _explained(
     estimates: list[Estimate] = []
     options: list[Option] = []
     for target in targets:
+        moves = None if home is None else _way(operands, home[0], target)
         made, option = (
-            _simulated(variants, operands, target)
+            _simulated(variants, operands, target, moves)
             if isinstance(target, Profile)
-            else _estimated(variants, operands, target)
+            else _estimated(variants, operands, target, moves)
         )
         estimates.append(made)
         options.append(option)
@@ -174,11 +200,34 @@ def _routed(target: Named) -> bool:
     return target in devices.candidates()
 
 
+def _way(operands: Sequence[Any], home: Named, target: Named) -> float:
+    """Return what it takes to bring arguments from one device to another."""
+    if home is target:
+        return 0.0
+    sizes = [a.type.nbytes for a in operands]
+    down, up = _transfers(home)[1], _transfers(target)[0]
+    return sum(down.seconds(n) + up.seconds(n) for n in sizes)
+
+
+def _transfers(named: Named) -> tuple[Transfer, Transfer]:
+    """Return the copies to a device from the host, and back."""
+    profile = named if isinstance(named, Profile) else MARKET.model(named).profile
+    return profile.up, profile.down
+
+
 def _estimated(
-    variants: Variants, operands: Sequence[Any], target: Target | None
+    variants: Variants,
+    operands: Sequence[Any],
+    target: Target | None,
+    moves: float | None = None,
 ) -> tuple[Estimate, Option]:
-    """Return what a call would take on a target that is here."""
+    """Return what a call would take on a target that is here.
+
+    `moves` is what the way of the arguments takes, where it is not from where they are.
+    """
     (option,) = decide.options_of(variants, operands, [target])
+    if moves is not None:
+        option = evolve(option, moves=moves)
     label = name_of(target)
     described = "" if target is None else target.device.name
     price = decide.price_of(variants, target)
@@ -196,7 +245,10 @@ def _estimated(
 
 
 def _simulated(
-    variants: Variants, operands: Sequence[Any], profile: Profile
+    variants: Variants,
+    operands: Sequence[Any],
+    profile: Profile,
+    moves: float | None = None,
 ) -> tuple[Estimate, Option]:
     """Return what a call would take on a card that is not here.
 
@@ -212,8 +264,9 @@ def _simulated(
         return Estimate(name, simulated=True, refused=refused), option
     needs = decide.needs_of(made)
     price = MARKET.price(model, made.works, made.sources, needs)
-    absent = [(a.type.nbytes, 1) for a in operands if a.home is None]
-    moves = upload_seconds(absent, profile.up)
+    if moves is None:
+        absent = [(a.type.nbytes, 1) for a in operands if a.home is None]
+        moves = upload_seconds(absent, profile.up)
     room = profile.limits.memory_bytes
     everything = needs + sum(a.type.nbytes for a in operands)
     option = Option(name, price.seconds, moves, everything, room)

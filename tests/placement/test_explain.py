@@ -116,3 +116,20 @@ def test_inside_a_transform_it_says_so() -> None:
     explained = rx.explain(chain, devices=["cpu"])
     with pytest.raises(rx.TraceError, match="concrete"):
         rx.jit(lambda x: (explained(x), x)[1])(rnp.ones(3))
+
+
+def test_where_arguments_are_taken_to_be() -> None:
+    x = rx.ShapeDtypeStruct((1 << 20,), rnp.float32)
+    names = ["cpu", "rx580"]
+    here = rx.explain(chain, devices=names, resident="cpu")(x)
+    there = rx.explain(chain, devices=names, resident="rx580")(x)
+    assert [e.transfers for e in here.estimates] == [
+        e.transfers for e in rx.explain(chain, devices=names)(x).estimates
+    ]
+    cpu, card = there.estimates
+    assert card.transfers == 0
+    assert cpu.transfers > 4 * x.size / 20e9
+    assert cpu.predicted == pytest.approx(here.estimates[0].predicted + cpu.transfers)
+    assert there.choice == "rx580"
+    with pytest.raises(rx.DeviceError, match=r"one of devices \('cpu'\), got 'rx580'"):
+        rx.explain(chain, devices=["cpu"], resident="rx580")
