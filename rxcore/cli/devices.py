@@ -79,9 +79,10 @@ def targets(chosen: tuple[str, ...]) -> list[Target | None]:
         DeviceError: there is no such device.
     """
     try:
-        return [find(n, "--device") for n in dict.fromkeys(chosen or names())]
+        opencl.devices()
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    return [find(n, "--device") for n in dict.fromkeys(chosen or names())]
 
 
 def problems() -> list[dict[str, str]]:

@@ -144,10 +144,15 @@ def test_no_device_is_told_in_one_line(tmp_path: Path) -> None:
     assert report["why_none"]
 
 
-def test_limits_that_cannot_be_read_are_a_usage_error(tmp_path: Path) -> None:
-    shown = shell(
-        "devices", RXCORE_OPENCL_LIMITS="much=1", RXCORE_CACHE_DIR=str(tmp_path)
-    )
+@pytest.mark.parametrize(
+    "words",
+    [("devices",), ("doctor", "--device", "cpu", "--family", "compare")],
+    ids=["devices", "doctor"],
+)
+def test_limits_that_cannot_be_read_are_a_usage_error(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    shown = shell(*words, RXCORE_OPENCL_LIMITS="much=1", RXCORE_CACHE_DIR=str(tmp_path))
     assert (shown.returncode, shown.stdout) == (2, "")
     assert "RXCORE_OPENCL_LIMITS: expected field=value" in shown.stderr
     assert "Traceback" not in shown.stderr
