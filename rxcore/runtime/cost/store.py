@@ -367,6 +367,9 @@ def profile_for(name: str, facts: Facts) -> Profile:
     limits = attrs.evolve(
         found.limits, memory_bytes=facts.global_bytes, alloc_bytes=facts.max_alloc
     )
+    if facts.kind == "cpu":
+        # Kernels shaped for a CPU have few work-items, each with much to do.
+        limits = attrs.evolve(limits, saturation=1)
     return attrs.evolve(found, limits=limits, facts=facts, device=name)
 
 
