@@ -9,7 +9,7 @@ from attrs import evolve, field, frozen
 
 from rxcore.base import dtypes
 from rxcore.base.dtypes import DType
-from rxcore.compiler.form import COUNTS, Features, Form, handmade
+from rxcore.compiler.form import COUNTS, Features, Form, handmade, interned
 from rxcore.compiler.operations import WHOLE, joining, latency, operation
 from rxcore.compiler.operations import width as width_of
 from rxcore.compiler.polynomial import Polynomial
@@ -154,7 +154,7 @@ class _Counter:
         counts = tuple((n, self.counts[n]) for n in COUNTS if self.counts.get(n))
         target: Literal["cpu", "gpu"] = "gpu" if self.gpu else "cpu"
         number = len(self.variables)
-        form = Form(target, self.shape(), counts, number, self.vectorizes)
+        form = interned(Form(target, self.shape(), counts, number, self.vectorizes))
         read, written, again = self.memory()
         near = self.near(read + written) if again else 0
         extents = tuple(self.variables)

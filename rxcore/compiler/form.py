@@ -30,7 +30,7 @@ from attrs import field, frozen
 
 from rxcore.compiler.polynomial import Polynomial
 
-__all__ = ["COUNTS", "Features", "Form", "handmade"]
+__all__ = ["COUNTS", "Features", "Form", "handmade", "interned"]
 
 # What a Form may count, in the order in which it is shown.
 COUNTS = (
@@ -93,12 +93,14 @@ class Features:
     near: int = 0
     items: int = 1
     left: int = 0
+    # All numbers, in the order in which a compiled cost takes them: as floats, with
+    # which Python computes faster than with integers and floats in turn.
+    sizes: tuple[float, ...] = field(init=False, eq=False, repr=False)
 
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """All numbers, in the order in which a compiled cost takes them."""
+    @sizes.default
+    def _find_sizes(self) -> tuple[float, ...]:
         rest = (self.read, self.written, self.again, self.near, self.items, self.left)
-        return (*self.extents, *rest)
+        return tuple(map(float, (*self.extents, *rest)))
 
     @property
     def touched(self) -> int:
@@ -118,7 +120,12 @@ class Features:
         return found
 
 
-_kernels: dict[str, Form] = {}
+_forms: dict[Form, Form] = {}
+
+
+def interned(form: Form) -> Form:
+    """Return the one Form of all equal ones: to look it up, nothing is compared."""
+    return _forms.setdefault(form, form)
 
 
 def handmade(shape: str, flops: float, nbytes: float, items: int = 1 << 20) -> Features:
@@ -130,8 +137,5 @@ def handmade(shape: str, flops: float, nbytes: float, items: int = 1 << 20) -> F
         nbytes: bytes that it moves to and from memory.
         items: the pieces or work-items that share the work.
     """
-    form = _kernels.get(shape)
-    if form is None:
-        counts = (("muladd", Polynomial.of(0)),)
-        form = _kernels[shape] = Form("kernel", shape, counts, 1)
+    form = interned(Form("kernel", shape, (("muladd", Polynomial.of(0)),), 1))
     return Features(form, (int(flops),), int(nbytes), 0, items=items)

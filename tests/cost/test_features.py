@@ -75,7 +75,8 @@ def test_counts_agree_with_the_nest(seed: int, target: Capabilities) -> None:
         # What a scalar loop loads counts among its operations, and scratch apart.
         assert accessed <= moved * 1.01 + counts.get("scratch", 0.0)
         if found.form.vectorizes and target is CPU and not nest.scratch:
-            assert accessed >= 0.9 * moved
+            # What a row of seven adds up to is stored alone.
+            assert accessed >= 0.85 * moved
         whole = sum(b.size * b.dtype.itemsize for b in nest.buffers)
         assert found.touched <= 2 * whole
         assert found.read + found.written + found.again == pytest.approx(

@@ -245,19 +245,21 @@ def _sharing_lines(profile: Profile, serial: bool) -> list[str]:
         norm[2:] = ["    r = s * s", "    t = sqrt(sqrt(p * p + q * q + r * r))"]
     lines = []
     if limits.saturation > 1:
+        most = float(limits.saturation)
         lines += [
-            f"    if items < {limits.saturation}:",
-            f"        b = {limits.saturation} / items",
+            f"    if items < {most}:",
+            f"        b = {most} / items",
             "        m *= b",
             "        a *= b",
         ]
     lines += norm
     if limits.threads > 1:
         streams = max(limits.memory_threads, 1.0)
+        most = float(limits.threads)
         lines += [
-            f"    if items > 1 and t > {limits.wake!r}:",
+            f"    if t > {limits.wake!r} and items > 1.0:",
             "        alone = t",
-            f"        k = items if items < {limits.threads} else {limits.threads}",
+            f"        k = items if items < {most} else {most}",
             f"        m /= k if k < {streams!r} else {streams!r}",
             "        a /= k",
             *(["        s /= k"] if serial else []),
