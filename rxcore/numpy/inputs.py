@@ -38,12 +38,14 @@ def numeric(x: Any, call: str) -> Any:
         # A traced value must not be taken for its number.
         return _stacked(x, call)
     if kinds <= _PYTHON:
-        return as_value(x)
+        return as_numeric(x, call)
     found = (as_value(k()) if k in _PYTHON else k for k in kinds)
     pairs = [
         (k, False) if isinstance(k, np.dtype) else (k.dtype, k.type.weak) for k in found
     ]
-    return asarray(x, dtypes.promote(*pairs)[0])
+    made = asarray(x, dtypes.promote(*pairs)[0])
+    # A list's numbers go where they are needed, as numbers alone do.
+    return made if made.home is not None else as_numeric(made.host, call)
 
 
 _PYTHON = frozenset((bool, int, float, complex))

@@ -50,6 +50,22 @@ def test_functions_stay_on_the_device(rows: list[Row]) -> None:
         assert {o.device for o in parts(found)} == {"opencl"}, str(r)
 
 
+@pytest.mark.parametrize(
+    "numbers", [[1.0, 2.0], [np.float32(1), 2], [[1, 2]]], ids=["own", "numpy", "rows"]
+)
+def test_lists_of_numbers_go_where_they_are_needed(numbers: Any) -> None:
+    x = np.arange(4, dtype=np.float32).reshape(2, 2)
+    for f in (rnp.append, rnp.outer, rnp.add, rnp.dot, rnp.isclose):
+        if f is rnp.dot and np.ndim(numbers) > 1:
+            continue
+        found = f(rx.device_put(x, "opencl"), numbers)
+        assert found.device == "opencl"
+        agree(found, f(rx.asarray(x), numbers), exact=False)
+    alone = rnp.asarray(numbers)
+    with pytest.raises(rx.DeviceError, match="lie on different devices"):
+        rx.device_put(x, "opencl") + alone
+
+
 def steps(r: Row) -> Any:
     return operations(graph_of(call_of(r, rnp), arrays(r)))
 
