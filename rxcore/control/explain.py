@@ -39,7 +39,7 @@ __all__ = ["explain"]
 
 def explain(
     fun: Callable[..., Any],
-    devices: Sequence[str] | None = None,
+    devices: str | Sequence[str] | None = None,
     *,
     resident: str | None = None,
 ) -> Callable[..., Explanation]:
@@ -52,8 +52,8 @@ def explain(
 
     Args:
         fun: a function, plain or jitted.
-        devices: names of `rx.devices()`, or of shipped profiles for cards that are
-            not here: `rx580`, `vega64`, `rx5700xt`; or the file of a profile,
+        devices: names (or one) of `rx.devices()`, or of shipped profiles for cards that
+            are not here: `rx580`, `vega64`, `rx5700xt`; or the file of a profile,
             `card.json`. Default: the CPU and all devices that are here.
         resident: the one of `devices` in whose memory the arguments are taken to be,
             as results of an earlier call would. Default: where they are; on a card
@@ -78,6 +78,13 @@ def explain(
     """
     jitted: Any = fun if hasattr(fun, "placed_entry") else jit(fun)
     name = getattr(fun, "__name__", str(getattr(fun, "name", type(fun).__name__)))
+    if isinstance(devices, str):
+        devices = [devices]
+    if devices is not None and not devices:
+        raise errors.UserError(
+            "explain: expected the names of devices, got none; leave `devices` out for"
+            " those that are here"
+        )
     chosen = None if devices is None else [_resolved(d) for d in devices]
     home = _home(devices, chosen, resident)
 

@@ -260,7 +260,7 @@ def recalled(name: str) -> Target | None:
     Calls that were told to run there then go to the CPU, and say so.
     """
     try:
-        return find(name)
+        return find(name, "default_device")
     except errors.DeviceError:
         before = [t for t in _targets.values() if t.name == name]
         if not before:

@@ -415,6 +415,14 @@ def test_waiting() -> None:
     assert rx.block_until_ready(tree) is tree
 
 
+def test_an_unknown_default_names_the_setting() -> None:
+    with (
+        rx.config(default_device="gtx"),
+        pytest.raises(rx.DeviceError, match=r"^default_device: there is"),
+    ):
+        rx.asarray([1.0])
+
+
 # threads and forks --------------------------------------------------------------------
 
 

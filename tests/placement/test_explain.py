@@ -112,6 +112,13 @@ def test_unknown_names_list_what_there_is() -> None:
         rx.explain(chain, devices=["rx999"])
 
 
+def test_one_name_and_none() -> None:
+    found = rx.explain(chain, devices="rx580")(rnp.ones(3))
+    assert [e.device for e in found.estimates] == ["rx580"]
+    with pytest.raises(rx.UserError, match="expected the names of devices, got none"):
+        rx.explain(chain, devices=[])
+
+
 def test_inside_a_transform_it_says_so() -> None:
     explained = rx.explain(chain, devices=["cpu"])
     with pytest.raises(rx.TraceError, match="concrete"):
