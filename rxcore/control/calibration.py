@@ -75,9 +75,9 @@ def _rows(width: int, *kinds: Any) -> Callable[[int], list[Type]]:
     return types
 
 
-def _square(*kinds: Any) -> Callable[[int], list[Type]]:
+def _square(*kinds: Any, share: float = 1.0) -> Callable[[int], list[Type]]:
     def types(n: int) -> list[Type]:
-        side = round(n**0.5)
+        side = round(n**0.5 * share)
         return [Type(k, (side, side)) for k in kinds]
 
     return types
@@ -197,11 +197,11 @@ def _bounded(xs: Any, v: Any) -> list[Any]:
     return list(scan(lambda v, x: (mathematics.tanh(v + x),) * 2, v, xs))
 
 
-def _steps(lanes: int, steps: int = 0) -> Callable[[int], list[Type]]:
+def _steps(lanes: int, steps: int = 0, kind: Any = f32) -> Callable[[int], list[Type]]:
     def types(n: int) -> list[Type]:
         count = steps or n // lanes
         width = n // count
-        return [Type(f32, (count, width)), Type(f32, (width,))]
+        return [Type(kind, (count, width)), Type(kind, (width,))]
 
     return types
 
@@ -214,6 +214,8 @@ def _key(_: int) -> list[Type]:
     return [Type(dtypes.uint32, (2,))]
 
 
+# Columns of powers of two would compete for few places of a cache.
+_UNEVEN = 0.97
 # Sides of 32 to 1024.
 _SQUARES = tuple(1 << (2 * k) for k in (5, 6, 7, 8, 9, 10))
 
@@ -267,6 +269,7 @@ PROGRAMS: tuple[CalibrationProgram, ...] = (
     P("short softmax", _softmax, _rows(20, f32)),
     P("mixed rows", _mixed_rows(6), _rows(400, f32)),
     P("mixed short rows", _mixed_rows(10), _rows(24, f32)),
+    P("mixed rows of doubles", _mixed_rows(6), _rows(350, f64)),
     P("normalize rows", lambda x: _normal(x, 1), _rows(768, f32)),
     P("normalize short rows", lambda x: _normal(x, 1), _rows(50, f32)),
     P("double row sums", lambda x: [reduce.sum_(x, 1)], _rows(256, f64)),
@@ -283,7 +286,9 @@ PROGRAMS: tuple[CalibrationProgram, ...] = (
         _rows(700, f32),
     ),
     P("mixed columns", _mixed_columns, _rows(900, f32)),
+    P("mixed columns of doubles", _mixed_columns, _rows(800, f64)),
     P("mixed scan", _mixed_scan, _steps(0, 40)),
+    P("mixed scan of doubles", _mixed_scan, _steps(0, 50, f64)),
     P("running sums down", lambda x: [cumsum(x, 0)], _rows(512, f32)),
     P("neurons", _leaky, _steps(0, 32), _STREAMS),
     P("few neurons", _leaky, _steps(64)),
@@ -295,15 +300,24 @@ PROGRAMS: tuple[CalibrationProgram, ...] = (
     P("one neuron", _leaky, _steps(1)),
     P("eight lanes", _bounded, _steps(8)),
     # Transposes.
-    P("transpose", lambda x: [shape.transpose(x) * 2.0], _square(f32), _STREAMS),
-    P("symmetric part", lambda x: [x + shape.transpose(x)], _square(f32)),
+    P(
+        "transpose",
+        lambda x: [shape.transpose(x) * 2.0],
+        _square(f32, share=_UNEVEN),
+        _STREAMS,
+    ),
+    P(
+        "symmetric part",
+        lambda x: [x + shape.transpose(x)],
+        _square(f32, share=_UNEVEN),
+    ),
     P(
         "exp of transpose",
         lambda x: [mathematics.exp(shape.transpose(x))],
-        _square(f32),
+        _square(f32, share=_UNEVEN),
     ),
-    P("mixture of transposes", _mixed_transpose, _square(f32, f32)),
-    P("thin transpose", lambda x: [shape.transpose(x) + 1.0], _rows(32, f32)),
+    P("mixture of transposes", _mixed_transpose, _square(f32, f32, share=_UNEVEN)),
+    P("thin transpose", lambda x: [shape.transpose(x) + 1.0], _rows(30, f32)),
     # Hand-made kernels.
     P("matmul", lambda x, y: [matmul(x, y)], _square(f32, f32), _SQUARES),
     P("sort", lambda x: [sort(x)], _flat(f32)),

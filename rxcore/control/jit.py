@@ -45,38 +45,39 @@ calibrators.append(lambda target, profile: calibration.quickly(target, profile))
 # The op that a jitted function is inside another trace ------------------------------
 
 
-def _infer(*types: Type, graph: Graph, name: str) -> tuple[Type, ...]:
-    del types, name
+def _infer(*types: Type, graph: Graph, **_: Any) -> tuple[Type, ...]:
+    del types
     return graph.out_types
 
 
-def _jvp(primals: Any, tangents: Any, *, graph: Graph, name: str) -> Any:
+def _jvp(primals: Any, tangents: Any, *, graph: Graph, **rest: Any) -> Any:
     wanted = [t is not None for t in tangents]
     made = linearized(graph, wanted)
-    outs = call.bind(*primals, *made.primal_constants, graph=made.primal, name=name)
+    outs = call.bind(*primals, *made.primal_constants, graph=made.primal, **rest)
     count = len(graph.outputs)
     moving = [t for t in tangents if t is not None]
-    dots = iter(call.bind(*moving, *outs[count:], graph=made.linear, name=name))
+    dots = iter(call.bind(*moving, *outs[count:], graph=made.linear, **rest))
     return outs[:count], tuple(next(dots) if m else None for m in made.moving)
 
 
-def _transpose(cts: Any, *operands: Any, graph: Graph, name: str) -> Any:
+def _transpose(cts: Any, *operands: Any, graph: Graph, **rest: Any) -> Any:
     linear = [isinstance(o, Linear) for o in operands]
     made = transposed(graph, linear, [c is not None for c in cts])
     others = [o for o in operands if not isinstance(o, Linear)]
     given = [c for c in cts if c is not None]
-    outs = call.bind(*others, *given, *made.constants, graph=made.graph, name=name)
+    outs = call.bind(*others, *given, *made.constants, graph=made.graph, **rest)
     found, present = iter(outs), iter(made.present)
     return [next(found) if flag and next(present) else None for flag in linear]
 
 
-def _batch(args: Any, dims: Any, *, graph: Graph, name: str) -> Any:
+def _batch(args: Any, dims: Any, *, graph: Graph, **rest: Any) -> Any:
     size = next(a.shape[d] for a, d in zip(args, dims, strict=True) if d is not None)
     made = batched(graph, dims, size)
-    outs = call.bind(*args, *made.constants, graph=made.graph, name=name)
+    outs = call.bind(*args, *made.constants, graph=made.graph, **rest)
     return outs, made.dims
 
 
+# Besides the Graph it has the function's name, and where the user wants it to run.
 call: Primitive = Primitive(
     name="call",
     family="control",
@@ -174,7 +175,9 @@ def jit(
             memory is free for other use, and using them again raises.
         donate_argnames: the same for keyword arguments.
         device: where every call runs, a name of `rx.devices()`; without it, where the
-            cost model expects the result first. Arguments are moved there.
+            cost model expects the result first. Arguments are moved there. Gradients
+            and batches of the function run there too; inside another jitted function
+            it runs where that one does.
 
     Returns:
         The compiled function, with `.lower(*args)` and `.inspect(*args)`.
@@ -394,7 +397,8 @@ class _Jitted:
         operands = [*leaves, *entry.constants]
         if entry.collective or any(isinstance(x, Tracer) for x in operands):
             operands = [_copied(x) if _is_borrowed(x) else x for x in operands]
-            outs = call.bind(*operands, graph=entry.graph, name=self.name)
+            rest = {} if self.device is None else {"device": self.device}
+            outs = call.bind(*operands, graph=entry.graph, name=self.name, **rest)
             return entry.flattened.result(outs)
         with timeline.span("choice", self.name) as told:
             placed = place(entry.variants, operands, self.device)

@@ -109,7 +109,11 @@ class Array(Numeric):
             self._buffer()
         host = np.empty(self.type.shape, self.type.dtype)
         try:
-            device.download(buffer, host)
+            try:
+                device.download(buffer, host)
+            except DeviceFault:
+                device.drop_replicas()  # memory may have been short
+                device.download(buffer, host)
         except DeviceFault as fault:
             raise errors.DeviceError(
                 f"an array of type {self.type} cannot be fetched from {self.device!r}:"

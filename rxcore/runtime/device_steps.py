@@ -123,7 +123,7 @@ class Launched:
 
         build = functools.partial(device.build, self.source)
         self.kernel = timeline.come_by(self.source.symbol, build, counts)
-        self.seconds = watchdog.expected_seconds(self.cost, device)
+        self.seconds = watchdog.checked_seconds(self.cost, self.groups[0], device)
         sites = self.sites = [(site(p), size) for p, size in self.memories]
         if all(isinstance(s.place, Fixed) for s, _ in sites):
             self.fixed = [

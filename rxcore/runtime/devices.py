@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import importlib.util
 import threading
@@ -184,7 +185,11 @@ def known() -> list[Target]:
 def _found() -> list[Target]:
     """Return the OpenCL devices as Targets, the best first."""
     found = []
-    for k, device in enumerate(opencl.devices()):
+    try:
+        here = opencl.devices()
+    except ValueError as error:  # RXCORE_OPENCL_LIMITS cannot be read
+        raise errors.UserError(str(error)) from error
+    for k, device in enumerate(here):
         name = "opencl" if k == 0 else f"opencl:{k}"
         target = _targets.get(id(device))
         if target is None:
@@ -336,13 +341,21 @@ def look(*, wait: bool = False) -> None:
     if not _search:
         if not _has_opencl():
             return
-        thread = threading.Thread(target=_found, name="rxcore-devices", daemon=True)
+        thread = threading.Thread(
+            target=_search_all, name="rxcore-devices", daemon=True
+        )
         _search.append(thread)
         # Drivers do not like to be loaded while the process ends.
         atexit.register(thread.join, _PATIENCE)
         thread.start()
     if wait:
         _search[0].join()
+
+
+def _search_all() -> None:
+    # Whoever asks for a device by name gets the error.
+    with contextlib.suppress(errors.UserError):
+        _found()
 
 
 # Seconds that the end of a process waits for a search.

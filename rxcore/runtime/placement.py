@@ -11,7 +11,7 @@ from attrs import frozen
 from rxcore.base import config
 from rxcore.base.lazy import LazyModule
 from rxcore.ir.graph import Equation, Graph, Value
-from rxcore.ir.primitive import Primitive
+from rxcore.ir.primitive import Calls, Primitive
 from rxcore.ir.types import Type
 from rxcore.runtime.array import Array
 from rxcore.runtime.devices import (
@@ -175,15 +175,25 @@ def _loosen(outs: Sequence[Array], placed: Placed, where: Any) -> None:
             a._free = True
 
 
-def run_graph(graph: Graph, args: Sequence[Array]) -> list[Array]:
+def run_graph(
+    graph: Graph, args: Sequence[Array], device: str | None = None
+) -> list[Array]:
     """Run a Graph eagerly, on concrete arrays: where its first operand on a device is.
 
     What such a call makes is as free to move as its operands were.
+
+    Args:
+        graph: what to run.
+        args: the arguments, which are moved as need be.
+        device: where the user wants it to run.
     """
     target = next((a.home for a in args if a.home is not None), None)
-    name = config.current().default_device
-    if target is None and name is not None:
-        target = recalled(name)
+    name = device
+    if device is not None:
+        target = recalled(device)
+    elif target is None:
+        name = config.current().default_device
+        target = None if name is None else recalled(name)
     variants = variants_of(graph)
     if target is None:
         return variants.run_cpu(args)
@@ -198,7 +208,10 @@ def run_primitive(
     primitive: Primitive, args: Sequence[Array], params: dict[str, Any]
 ) -> list[Array]:
     """Run one op compiled, on concrete arrays: an eager scan, cond, or call."""
-    return run_graph(graph_of(primitive, [a.type for a in args], params), args)
+    held = isinstance(primitive.lower, Calls)
+    device = params.get("device") if held else None
+    graph = graph_of(primitive, [a.type for a in args], params)
+    return run_graph(graph, args, device)
 
 
 def graph_of(

@@ -103,13 +103,13 @@ class Variants:
             with timeline.span("compile", "program", device=target.name):
                 bound: DeviceProgram = device_program.bind(made, target.device)
                 return bound
-        except DeviceFault as fault:
-            if fault.kind not in ("build", "limit"):
+        except (Unsupported, DeviceFault) as fault:
+            if isinstance(fault, DeviceFault) and fault.kind not in ("build", "limit"):
                 raise
             # It would fail again, after as long a time.
-            reason = Unsupported(str(fault))
-            self._drafts[(target, target.facts.kind)] = reason
-            raise reason from fault
+            refusal = Unsupported(str(fault))
+            self._drafts[(target, target.facts.kind)] = refusal
+            raise refusal from fault
 
     def run_cpu(self, args: Sequence[Array]) -> list[Array]:
         """Launch on the CPU; what lies on devices is fetched."""

@@ -28,12 +28,13 @@ class Eager(Trace):
                 raise escaped(a)
         types = [a.type for a in args]
         outs = primitive.infer_all(types, params)
+        if isinstance(primitive.reference, NoRule):
+            # What holds a Graph runs compiled, and moves its operands by itself.
+            return run_primitive(primitive, args, params)
         if on_devices or config.unusual:
             placed = placed_eagerly(primitive, args, params)
             if placed is not None:
                 return placed
-        if isinstance(primitive.reference, NoRule):
-            return run_primitive(primitive, args, params)
         reference: Any = primitive.reference
         if timeline.active:
             told = {"arguments": types, "results": outs}

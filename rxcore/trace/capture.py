@@ -13,7 +13,7 @@ from rxcore.ir.primitive import Primitive
 from rxcore.ir.types import Type
 from rxcore.runtime.array import Array
 from rxcore.trace.source import here
-from rxcore.trace.tracer import Trace, Tracer, current, entered, escaped
+from rxcore.trace.tracer import Trace, Tracer, current, entered, escaped, working
 
 
 class Recorded(Tracer):
@@ -124,7 +124,8 @@ def apply(graph: Graph, args: Sequence[Any]) -> list[Any]:
         return memory[o]
 
     trace = current()
-    for e in graph.equations:
-        outs = trace.process(e.primitive, list(map(read, e.inputs)), dict(e.params))
-        memory.update(zip(e.outputs, outs, strict=True))
+    with working():
+        for e in graph.equations:
+            outs = trace.process(e.primitive, list(map(read, e.inputs)), dict(e.params))
+            memory.update(zip(e.outputs, outs, strict=True))
     return [read(o) for o in graph.outputs]

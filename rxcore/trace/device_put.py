@@ -56,6 +56,12 @@ def moved(x: Any, target: Target | None) -> Any:
             f" of type {x.type}: {lack}; convert it with .astype(rnp.float32), or"
             " keep it on 'cpu'"
         )
+    if x.type.nbytes > target.facts.max_alloc:
+        raise errors.DeviceError(
+            f"device_put: an array of type {x.type} takes {x.type.nbytes} bytes, the"
+            f" largest buffer of {target.name!r} holds {target.facts.max_alloc}; put it"
+            " there in parts, or keep it on 'cpu'"
+        )
     try:
         buffer = x.replica(target)
     except DeviceFault as fault:

@@ -19,6 +19,7 @@ from rxcore.runtime.devices import Target, recalled
 from rxcore.runtime.placement import graph_of
 from rxcore.runtime.variants import run_on, variants_of
 from rxcore.trace.source import call_site
+from rxcore.trace.tracer import transforming
 
 __all__ = ["mark", "placed_eagerly"]
 
@@ -67,11 +68,13 @@ def _target(primitive: Primitive, args: Sequence[Array]) -> tuple[Target | None,
     """Return where an op runs, and whether no operand insists on that."""
     site = call_site() if args else None
     name = config.current().default_device
+    inside = transforming()
     fixed: list[Array] = []
     loose: list[Array] = []
     for a in args:
-        # What lies on the CPU follows the default device, as new arrays do.
-        follows = a.home is None and name is not None
+        # What lies on the CPU follows the default device, as new arrays do, and the
+        # other operands inside a transform, whose inner ops no user asked for.
+        follows = a.home is None and (name is not None or inside)
         (loose if follows or is_free(a, site) else fixed).append(a)
     homes = {a.home for a in fixed}
     if len(homes) > 1:

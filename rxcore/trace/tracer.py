@@ -113,6 +113,9 @@ class Tracer(Numeric):
 
 class _Current(threading.local):
     trace: Trace
+    # How many traces were entered, those of parents for a moment included, and how
+    # many Graphs are applied.
+    depth: int = 0
 
 
 _current = _Current()
@@ -138,10 +141,27 @@ def entered(trace: Trace) -> Iterator[None]:
     """Make a trace current for a while."""
     before = current()
     _current.trace = trace
+    _current.depth += 1
     try:
         yield
     finally:
         _current.trace = before
+        _current.depth -= 1
+
+
+@contextmanager
+def working() -> Iterator[None]:
+    """Say that the ops of a `with` block are a transform's, and not a user's own."""
+    _current.depth += 1
+    try:
+        yield
+    finally:
+        _current.depth -= 1
+
+
+def transforming() -> bool:
+    """Say whether a transform is at work in this thread, whose trace is current."""
+    return _current.depth > 0
 
 
 def escaped(tracer: Tracer) -> errors.TraceError:

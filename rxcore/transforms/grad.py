@@ -14,6 +14,7 @@ from rxcore.ops.convert import convert
 from rxcore.ops.families import zeros
 from rxcore.runtime.array import Array, beside
 from rxcore.trace.capture import apply
+from rxcore.trace.tracer import working
 from rxcore.transforms.arguments import Flattened, check_inexact, numeric_leaves
 from rxcore.transforms.jvp import instantiate, jvp_flat
 from rxcore.transforms.linearize import Linearized, linearize_flat
@@ -51,7 +52,8 @@ def _pull_back(made: Linearized, cotangents: Sequence[Any]) -> list[Any]:
     moving = [ct for ct, m in zip(cotangents, made.moving, strict=True) if m]
     count = sum(made.wanted)
     flags = [True] * count + [False] * len(made.residuals)
-    return transpose_graph(made.graph, flags, made.residuals, moving)
+    with working():
+        return transpose_graph(made.graph, flags, made.residuals, moving)
 
 
 def _one(type: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rxcore.ir.primitive import Primitive
 from rxcore.ops.families import zeros
-from rxcore.runtime.array import beside
+from rxcore.runtime.array import beside, on_devices
 from rxcore.trace.source import here
 from rxcore.trace.tracer import Trace, Tracer, current, entered, escaped
 
@@ -82,5 +82,6 @@ def jvp_flat(
 
 
 def instantiate(tangent: Any, like: Any) -> Any:
-    """Return the tangent, zeros for None."""
-    return beside(zeros(like.type.strong()), like) if tangent is None else tangent
+    """Return the tangent, zeros for None; it lies where the value does."""
+    made = zeros(like.type.strong()) if tangent is None else tangent
+    return beside(made, like) if on_devices else made

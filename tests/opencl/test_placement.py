@@ -518,7 +518,7 @@ def test_values_larger_than_a_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     target.warned.clear()
     x = np.ones((40, 40), np.float32)
-    with pytest.raises(rx.DeviceError, match="no room for an array of type f32"):
+    with pytest.raises(rx.DeviceError, match="the largest buffer of"):
         rx.device_put(x, "opencl:1")
     with pytest.warns(RuntimeWarning) as caught:
         found = rx.jit(lambda a: a[:1] @ a, device="opencl:1")(x)
