@@ -9,7 +9,7 @@ from attrs import evolve, field, frozen
 
 from rxcore.base import dtypes
 from rxcore.base.dtypes import DType
-from rxcore.compiler.form import COUNTS, Features, Form, handmade, interned
+from rxcore.compiler.form import COUNTS, WAVE, Features, Form, handmade, interned
 from rxcore.compiler.operations import WHOLE, joining, latency, operation
 from rxcore.compiler.operations import width as width_of
 from rxcore.compiler.polynomial import Polynomial
@@ -140,7 +140,7 @@ class _Counter:
         self.accesses: list[_Access] = []
         self.vectorizes = True
         self.left = 0.0
-        self.crossed = self.blocked = self.along_lanes = False
+        self.crossed = self.blocked = self.along_lanes = self.inner = False
         self.grid = grid_of(nest)
 
     def result(self) -> Features:
@@ -148,9 +148,14 @@ class _Counter:
         top = _Around((), _ONE, _ONE, _ONE)
         self.body(self.nest.body, top)
         self.close(top)
-        if self.gpu and not self.vectorizes:
+        if self.gpu and self.inner:
+            # Loops inside work-items keep them from being made vectors of.
+            self.vectorizes = False
+        elif self.gpu and self.vectorizes:
+            self.counts["chain"] = self.counts.get("chain", _NONE) * (1.0 / _LANES)
+        elif self.gpu:
             for name in ("simple", "muladd", "divide", "double"):
-                self.add("scalar", self.counts.get(name, Polynomial()))
+                self.add("scalar", self.counts.get(name, _NONE))
         counts = tuple((n, self.counts[n]) for n in COUNTS if self.counts.get(n))
         target: Literal["cpu", "gpu"] = "gpu" if self.gpu else "cpu"
         number = len(self.variables)
@@ -363,10 +368,11 @@ class _Counter:
             self.add("serial", inside.times * steps)
         elif vector:
             # Iterations overlap as far as their operations fit into the window.
-            depth, count = latency(s.body, None)
-            share = min(count / _WINDOW, 1.0) * width
-            self.add("chain", inside.times * (depth * share))
-            self.add("drain", inside.begun * depth)
+            self.add("chain", inside.times * (self.waits(s) * width))
+            self.add("drain", inside.begun * latency(s.body, None)[0])
+        elif not any(isinstance(x, If) for x in s.body):
+            # One value at a time waits as long as a whole vector.
+            self.add("chain", inside.times * (self.waits(s) * _LANES))
         rest = self.rest(s, inside.loops[:-1], width) if vector else 0.0
         return evolve(inside, along=s.index, width=width, vector=vector, rest=rest)
 
@@ -388,8 +394,11 @@ class _Counter:
         self, s: Loop, inside: _Around, count: Polynomial, inner: bool
     ) -> _Around:
         """Return what stands around a loop's body on a GPU."""
+        if not inner:
+            self.add("chain", inside.times * self.waits(s))
         if s in self.grid:
             return evolve(inside, along=s.index if s.kind == "lane" else "")
+        self.inner = True
         if s.kind == "item":
             inside = evolve(inside, along=s.index)
             count = count * (1.0 / self.nest.group)
@@ -398,6 +407,13 @@ class _Counter:
         if not inner:
             self.add("serial", inside.chain)
         return inside
+
+    def waits(self, s: Loop) -> float:
+        """Return the latency of an iteration that no other one hides."""
+        depth, count = latency(s.body, None)
+        depth *= min(count / _WINDOW, 1.0)
+        recurs = {a.name for a in s.accumulators if a.combine == "replace"}
+        return max(depth, latency(s.body, recurs)[0]) if recurs else depth
 
     def is_vector(self, s: Loop) -> bool:
         """Say whether LLVM makes vectors of an innermost loop.
@@ -467,7 +483,8 @@ class _Counter:
             chunk = self.nest.chunk
             return max(-(-total // chunk), 1) if chunk else 1
         lanes = bool(self.grid) and self.grid[-1].kind == "lane"
-        return max((-(-total // group) if lanes else total) * group, 1)
+        groups = -(-total // group) if lanes else total
+        return max(groups, 1) * max(group, WAVE)
 
 
 def grid_of(nest: Nest) -> tuple[Loop, ...]:
@@ -500,6 +517,6 @@ def _combined(s: Let, parts: list[_Motion]) -> dict[str, int]:
     return found
 
 
-_ONE = Polynomial.number(1.0)
+_NONE, _ONE = Polynomial(), Polynomial.number(1.0)
 _AFFINE = frozenset(("add", "sub", "mul", "cast", "rem", "quo"))
 _OWN = Accumulator("", dtypes.float32, "add", Constant(0, dtypes.float32))

@@ -30,8 +30,10 @@ from attrs import field, frozen
 
 from rxcore.compiler.polynomial import Polynomial
 
-__all__ = ["COUNTS", "Features", "Form", "handmade", "interned"]
+__all__ = ["COUNTS", "WAVE", "Features", "Form", "handmade", "interned"]
 
+# A work-group takes as much of a device as so many work-items, if it has fewer.
+WAVE = 64
 # What a Form may count, in the order in which it is shown.
 COUNTS = (
     *("contiguous", "broadcast", "strided", "gather", "scratch"),
@@ -81,7 +83,8 @@ class Features:
         written: bytes of memory that are written, each place once.
         again: bytes read or written at places that were there already.
         near: about how many bytes lie between one access to a place and the next.
-        items: the pieces that threads may share, or the work-items of all groups.
+        items: the pieces that threads may share, or the work-items of all groups, each
+            group counted as a WAVE at least.
         left: on a CPU, the operations of iterations that do not fill a vector.
     """
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from rxcore.base.lazy import LazyModule
 from rxcore.compiler.features import features
-from rxcore.compiler.form import Features, handmade
+from rxcore.compiler.form import WAVE, Features, handmade
 from rxcore.ir.graph import Equation
 from rxcore.ir.primitive import Accumulating, Native
 from rxcore.loops.nest import Nest
@@ -32,11 +33,9 @@ def _features(what: Any) -> Features:
             return features(what)
         case Equation():
             return _of_equation(what)
-    items = what.groups[0] * what.groups[1] * what.groups[2]
-    group = what.source.group
-    return handmade(
-        what.shape, what.flops, what.nbytes, items * group[0] * group[1] * group[2]
-    )
+    group = math.prod(what.source.group)
+    items = math.prod(what.groups) * max(group, WAVE)
+    return handmade(what.shape, what.flops, what.nbytes, items)
 
 
 def _of_equation(e: Equation) -> Features:

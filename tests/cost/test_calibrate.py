@@ -127,7 +127,7 @@ def test_rates_carry_how_sure_they_are(works: Any) -> None:
         for n in (0.01, 0.3)
     )
     for shape in ("elementwise", "row"):
-        less, more = (p.rate(shape, "memory").spread for p in (calm, noisy))
+        less, more = (p.rate(shape, "cache").spread for p in (calm, noisy))
         assert 0 < less < more
 
 

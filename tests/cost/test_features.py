@@ -13,6 +13,7 @@ from rxcore.base import dtypes
 from rxcore.compiler.capabilities import Capabilities
 from rxcore.compiler.count import estimate
 from rxcore.compiler.features import Features, features
+from rxcore.compiler.form import WAVE
 from rxcore.compiler.lower import lower
 from rxcore.compiler.polynomial import Polynomial
 from rxcore.compiler.schedule import schedule
@@ -174,3 +175,32 @@ def test_polynomials_add_multiply_and_print(terms: Any, sizes: list[int]) -> Non
     space = dict(zip(names, sizes, strict=True))
     assert eval(total.text(names), space) == pytest.approx(sum(made))
     assert (total * total).value(sizes) == pytest.approx(sum(made) ** 2)
+
+
+def _chained(x: Any) -> Any:
+    for _ in range(64):
+        x = x * 1.5 + 1.0
+    return x
+
+
+@pytest.mark.parametrize("target", [CPU, GPU])
+def test_operations_that_wait_for_each_other_are_told(target: Capabilities) -> None:
+    deep, light = (
+        only(_chained, (1000,), target=target),
+        only(lambda x: x * 1.5 + 1.0, (1000,), target=target),
+    )
+    assert deep.counts()["chain"] > 200 * light.counts()["chain"]
+
+
+def test_a_small_group_takes_a_whole_wave() -> None:
+    one = only(lambda x: x + 1.0, (10,), target=GPU)
+    assert one.items == WAVE
+    assert only(lambda x: x + 1.0, (WAVE + 1,), target=GPU).items == 2 * WAVE
+
+
+def test_loops_inside_work_items_count_no_operation_twice() -> None:
+    flat = only(lambda x: mathematics.sqrt(x), (64, 64), target=GPU)
+    rows = only(lambda x: reduce.sum_(mathematics.sqrt(x), 1), (64, 512), target=GPU)
+    assert flat.counts()["scalar"] == flat.counts()["divide"]
+    assert "scalar" not in rows.counts()
+    assert not rows.form.vectorizes

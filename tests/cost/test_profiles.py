@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rxcore.base.errors import DeviceError
-from rxcore.compiler.form import COUNTS
+from rxcore.compiler.form import COUNTS, WAVE
 from rxcore.runtime.cost import (
     SHIPPED,
     dumps,
@@ -138,10 +138,10 @@ def test_profiles_of_devices() -> None:
         shipped("rx580").rate("row", "simple").seconds / 2
     )
     assert profile_for("a processor", Facts(kind="cpu")).kind == "opencl-cpu"
-    for name in ("a processor", "pthread-a processor"):
-        # Few work-items keep a CPU busy with kernels shaped for it; not a GPU's.
-        assert profile_for(name, Facts(kind="cpu")).limits.saturation == 1
-    assert profile_for("pthread-a processor", Facts()).limits.saturation > 1
+    for kind in ("cpu", "gpu"):
+        # A group for each unit keeps it busy, whatever its size is.
+        facts = Facts(kind=kind, units=8)
+        assert profile_for("pthread-a processor", facts).limits.saturation == 8 * WAVE
     assert host_profile(3).limits.threads == 3
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from attrs import frozen
+from attrs import define
 
 from rxcore.runtime.cost.rates import Transfer
 
@@ -14,7 +14,8 @@ __all__ = ["Choice", "Option", "choose", "upload_seconds"]
 _GAIN, _LEAST = 0.15, 20e-6
 
 
-@frozen
+# Not frozen, like Choice: setters that refuse would take as long as a prediction.
+@define
 class Option:
     """What a call would take on one device.
 
@@ -49,7 +50,7 @@ class Option:
         return ""
 
 
-@frozen
+@define
 class Choice:
     """Where a call runs, and why.
 

@@ -223,7 +223,7 @@ def fit(measurements: Sequence[Measurement], profile: Profile) -> Profile:
 def _trials(profile: Profile) -> list[Mapping[str, Any]]:
     """Return what is tried beside the rates."""
     first, _ = profile.limits.caches
-    if profile.kind != "cpu":
+    if profile.kind == "gpu":
         return []
     trials: list[Mapping[str, Any]] = [
         {"caches": (first, size)} for size in _SECOND_CACHES if size > first

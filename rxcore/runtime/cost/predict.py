@@ -24,7 +24,6 @@ from rxcore.runtime.cost.rates import Limits, Profile
 __all__ = [
     "MEMORY",
     "SERIAL",
-    "WRITTEN",
     "Cost",
     "Model",
     "Terms",
@@ -39,8 +38,6 @@ Cost = Callable[..., float]
 
 MEMORY = ("cache", "shared", "memory")
 SERIAL = ("serial",)
-# A byte stored counts as so many: its line is mostly read first.
-WRITTEN = 1.5
 
 
 @frozen
@@ -112,7 +109,7 @@ def _beyond(nbytes: float, size: int) -> float:
 def units(f: Features, limits: Limits) -> tuple[dict[str, float], ...]:
     """Return what a kernel does, by what takes time: memory, arithmetic, serial."""
     memory = dict.fromkeys(MEMORY, 0.0)
-    new = f.read + WRITTEN * f.written
+    new = f.read + limits.written * f.written
     for nbytes, distance in ((new, f.touched), (f.again, f.near)):
         for name, share in zip(MEMORY, blend(distance, limits), strict=True):
             memory[name] += nbytes * share
@@ -221,6 +218,7 @@ def compile_cost(form: Form, profile: Profile) -> Cost:
 def _memory_lines(shape: str, profile: Profile) -> list[str]:
     cache, shared, memory = (profile.rate(shape, c).seconds for c in MEMORY)
     first, second = (float(size) * size for size in profile.limits.caches)
+    most = profile.limits.written
 
     def per_byte(square: str) -> str:
         return (
@@ -231,7 +229,7 @@ def _memory_lines(shape: str, profile: Profile) -> list[str]:
     return [
         "    w = read + written",
         "    w *= w",
-        f"    m = (read + {WRITTEN!r} * written) * {per_byte('w')} if w else 0.0",
+        f"    m = (read + {most!r} * written) * {per_byte('w')} if w else 0.0",
         "    if again:",
         "        w = near * near",
         f"        m += again * ({per_byte('w')} if w else {cache!r})",
@@ -278,6 +276,7 @@ class Model:
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
+        self._sync = profile.sync.seconds
         self._costs: dict[Form, Cost] = {}
 
     def cost(self, form: Form) -> Cost:
@@ -294,9 +293,10 @@ class Model:
         Args:
             works: the features of its kernels, and how often each one runs.
         """
-        total = self.profile.sync.seconds
+        total, known = self._sync, self._costs
         for f, times in works:
-            total += self.cost(f.form)(*f.sizes) * times
+            cost = known.get(f.form) or self.cost(f.form)
+            total += cost(*f.sizes) * times
         return total
 
     def terms(self, works: Iterable[tuple[Features, int]]) -> Terms:

@@ -65,6 +65,7 @@ class Limits:
         memory_threads: how many times as fast all threads stream as one does.
         wake: seconds of work after which the first of other threads joins.
         saturation: work-items that keep a GPU busy.
+        written: a byte stored counts as so many read: a CPU reads its line first.
         caches: bytes of the two caches (0: there is none) that parts of data fit into.
         memory_bytes: the device's memory; 0: the host's.
         alloc_bytes: its largest buffer; 0: any.
@@ -74,6 +75,7 @@ class Limits:
     memory_threads: float = field(default=1.0, converter=float)
     wake: float = field(default=130e-6, converter=float)
     saturation: int = 1
+    written: float = field(default=1.5, converter=float)
     caches: tuple[int, int] = (0, 0)
     memory_bytes: int = 0
     alloc_bytes: int = 0

@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 
 from rxcore.base.errors import DeviceError
+from rxcore.compiler.form import WAVE
 from rxcore.runtime.cost.rates import (
     CLASSES,
     SCHEMA,
@@ -184,7 +185,7 @@ def _limits(read: _Reader, value: Any) -> Limits:
             data[key] = tuple(
                 read.whole(v, f"{where}[{k}]") for k, v in enumerate(pair)
             )
-        elif key in ("memory_threads", "wake"):
+        elif key in ("memory_threads", "wake", "written"):
             data[key] = read.number(found, where)
         else:
             data[key] = read.whole(found, where)
@@ -367,9 +368,9 @@ def profile_for(name: str, facts: Facts) -> Profile:
     limits = attrs.evolve(
         found.limits, memory_bytes=facts.global_bytes, alloc_bytes=facts.max_alloc
     )
-    if facts.kind == "cpu":
-        # Kernels shaped for a CPU have few work-items, each with much to do.
-        limits = attrs.evolve(limits, saturation=1)
+    if found.kind == "opencl-cpu":
+        # Each of its units runs a group at a time, however large that is.
+        limits = attrs.evolve(limits, saturation=facts.units * WAVE)
     return attrs.evolve(found, limits=limits, facts=facts, device=name)
 
 
