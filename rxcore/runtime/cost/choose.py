@@ -108,19 +108,22 @@ def choose(
     """
     best: Option | None = None
     here: Option | None = None
+    least = stays = 0.0
     for o in options:
         if not o.refusal and (o.room is None or o.needs <= o.room):
-            if best is None or o.run + o.moves < best.run + best.moves:
-                best = o
+            seconds = o.run + o.moves
+            if best is None or seconds < least:
+                best, least = o, seconds
             if o.device == current:
-                here = o
+                here, stays = o, seconds
     if best is None:
         best = options[0]
+        least = best.seconds
     if here is not None and here is not best and not deterministic:
-        gain = here.seconds - best.seconds
-        if gain <= _LEAST or gain <= _GAIN * here.seconds:
-            return Choice(here.device, here.seconds, tuple(options), best.device)
-    return Choice(best.device, best.seconds, tuple(options))
+        gain = stays - least
+        if gain <= _LEAST or gain <= _GAIN * stays:
+            return Choice(here.device, stays, tuple(options), best.device)
+    return Choice(best.device, least, tuple(options))
 
 
 def _reason(best: Option, options: Sequence[Option]) -> str:
