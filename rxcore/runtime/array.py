@@ -111,7 +111,9 @@ class Array(Numeric):
         try:
             try:
                 device.download(buffer, host)
-            except DeviceFault:
+            except DeviceFault as fault:
+                if fault.kind == "lost":
+                    raise
                 device.drop_replicas()  # memory may have been short
                 device.download(buffer, host)
         except DeviceFault as fault:
