@@ -10,6 +10,7 @@ from attrs import frozen
 import rxcore as rx
 import rxcore.numpy as rnp
 from benchmarks.measure import Effort, summarize
+from benchmarks.placement_measure import OBSERVED, UNBELIEVED
 from benchmarks.record import Timing
 from rxcore.runtime import decide
 from rxcore.runtime.cost import Model, Option, choose
@@ -63,8 +64,8 @@ def measure_decision(count: int, target: Target, effort: Effort) -> Decision:
     places = [None, target]
     prices = [decide.price_of(entry.variants, place) for place in places]
     for place, found in zip(places, prices, strict=True):
-        # Two runs to be learnt from, so that there is something to correct.
-        for _ in range(3):
+        # Runs to be learnt from, so that there is something to correct.
+        for _ in range(UNBELIEVED + OBSERVED):
             MARKET.observe(found, place, found.seconds * 1.1)
     kernels = tuple(sum(times for _, times in found.works) for found in prices)
     other = rnp.ones((96, 168))

@@ -27,8 +27,10 @@ from rxcore.runtime.variants import Variants, run_on, variants_of
 
 # What a fit takes comes on top; both together are to take at most 10 s.
 CALIBRATION_SECONDS = 8.0
-# Runs that corrections are learnt from; one before them builds kernels.
-OBSERVED = 3
+# Runs that corrections are learnt from, and those before, which are not believed.
+OBSERVED, UNBELIEVED = 3, 2
+# Runs after them that the corrected prediction is held against.
+FOLLOWING = 9
 BLOCK_SECONDS, LEAST_RUNS, MOST_RUNS = 0.02, 3, 200
 
 Place = Target | None
@@ -100,6 +102,7 @@ class Sample:
     Args:
         predicted: before it ever ran.
         learnt: after so many runs as are believed.
+        following: what the runs right after those took.
         times: of later runs, a median for each round.
         launches: kernels of a call.
         shapes: the loop shapes of its kernels.
@@ -108,6 +111,7 @@ class Sample:
 
     predicted: float
     learnt: float
+    following: tuple[float, ...]
     times: tuple[float, ...]
     launches: int
     shapes: tuple[str, ...]
@@ -125,8 +129,8 @@ class Sample:
 
     @property
     def learnt_error(self) -> float:
-        """The corrected prediction's error."""
-        return _apart(self.learnt, self.seconds)
+        """The corrected prediction's error, for the runs that follow."""
+        return _apart(self.learnt, median(self.following))
 
 
 def _apart(one: float, other: float) -> float:
@@ -199,7 +203,10 @@ def price(fused: Fused, targets: Sequence[Place], rounds: int) -> Priced:
 
 
 def sampled(
-    variants: Variants, target: Place, learnt: float, times: list[float]
+    variants: Variants,
+    target: Place,
+    learnt: tuple[float, list[float]],
+    times: list[float],
 ) -> Sample:
     found = decide.price_of(variants, target)
     model = MARKET.model(target)
@@ -207,7 +214,8 @@ def sampled(
     parts = ("launch", "memory", "arithmetic", "serial")
     return Sample(
         found.seconds,
-        learnt,
+        learnt[0],
+        tuple(learnt[1]),
         tuple(times),
         sum(n for _, n in found.works),
         tuple(f.form.shape for f, _ in found.works),
@@ -230,14 +238,16 @@ def caller(variants: Variants, target: Place, args: Sequence[Any]) -> Callable[[
     return call
 
 
-def learn(variants: Variants, target: Place, call: Callable[[], Any]) -> float:
-    """Let the market observe runs; return the corrected prediction."""
+def learn(
+    variants: Variants, target: Place, call: Callable[[], Any]
+) -> tuple[float, list[float]]:
+    """Let the market observe runs; return the corrected prediction, and later times."""
     found = decide.price_of(variants, target)
-    for _ in range(OBSERVED + 1):
+    for _ in range(UNBELIEVED + OBSERVED):
         MARKET.observe(found, target, timed(call))
     if MARKET.count(found, target) != OBSERVED:
         raise RuntimeError("an observation is missing")
-    return MARKET.corrected(found, target)
+    return MARKET.corrected(found, target), [timed(call) for _ in range(FOLLOWING)]
 
 
 def timed(call: Callable[[], Any]) -> float:

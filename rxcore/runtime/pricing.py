@@ -148,7 +148,7 @@ class Market:
         return price.seconds * self.corrections.factor(price.key, name, price.bucket)
 
     def observe(self, price: Price, target: Target | None, seconds: float) -> None:
-        """Learn from a run; the first one of a program is not believed."""
+        """Learn from a run; the first ones of a program are not believed."""
         name = self.label(target)
         self.corrections.observe(
             price.key, name, price.bucket, predicted=price.seconds, seconds=seconds

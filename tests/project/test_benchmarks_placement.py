@@ -14,6 +14,7 @@ from benchmarks.measure import Effort
 from benchmarks.placement_cards import CARD, CASES, DEVICE, HOST, Case, explained
 from benchmarks.placement_decision import measure_decision
 from benchmarks.placement_measure import (
+    FOLLOWING,
     OBSERVED,
     Priced,
     Sample,
@@ -54,7 +55,7 @@ def routed(monkeypatch):
 
 def sample(predicted, learnt, *seconds):
     terms = dict.fromkeys(("launch", "memory", "arithmetic", "serial"), 0.0)
-    return Sample(predicted, learnt, seconds, 1, ("row",), terms)
+    return Sample(predicted, learnt, seconds, seconds, 1, ("row",), terms)
 
 
 def priced(cpu, opencl, choice="cpu", later="cpu"):
@@ -69,6 +70,7 @@ def test_errors_are_shares(predicted, seconds):
     assert over.error >= 0
     assert sample(seconds, seconds, seconds).error == 0
     assert sample(1.25 * seconds, 1.0, seconds).error == pytest.approx(0.25)
+    assert sample(1.0, 1.25 * seconds, seconds).learnt_error == pytest.approx(0.25)
 
 
 @given(times, times, st.sampled_from(["cpu", "opencl"]))
@@ -148,6 +150,7 @@ def test_a_program_is_priced_run_and_learnt_from(routed):
         assert found.learnt == MARKET.corrected(whole, place)
         assert MARKET.count(whole, place) == OBSERVED
         assert len(found.times) == 2
+        assert len(found.following) == FOLLOWING
         assert min(found.times) > 0
         assert found.launches == 1
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Hashable, Iterable
-from statistics import median
 
 from attrs import define, field
 
@@ -19,7 +18,11 @@ __all__ = ["Corrections", "bucket_of"]
 # A prediction is not corrected by more than this factor.
 _MOST = math.log(4.0)
 _HALF = 0.5
-# The median of so many is not moved by one that something else on the machine slowed.
+# The first run builds; the second, of short programs, takes up to twice as long as all
+# others: caches know neither its code nor its results' memory.
+_UNBELIEVED = 2
+# The lower quartile of so many counts: what else runs on the machine, and caches that
+# are cold in the first runs, make times longer and never shorter.
 _KEPT = 5
 # How far away sizes may be for what was learnt of one to serve another.
 _REACH = 3
@@ -33,6 +36,7 @@ class _Seen:
     """The observations of one size."""
 
     count: int = 0
+    unbelieved: int = 0
     ratios: list[float] = field(factory=list)
     # The last one's weight and value as a factor.
     factor: float = 1.0
@@ -44,8 +48,13 @@ class _Seen:
 
     def settle(self) -> None:
         weight = self.count / (self.count + _HALF)
-        middle = min(max(median(self.ratios), -_MOST), _MOST)
-        self.factor = math.exp(weight * middle)
+        seen = min(max(self.ratio, -_MOST), _MOST)
+        self.factor = math.exp(weight * seen)
+
+    @property
+    def ratio(self) -> float:
+        """The logarithm of a time over its prediction that is believed."""
+        return sorted(self.ratios)[(len(self.ratios) - 1) // 4]
 
 
 def bucket_of(nbytes: int) -> int:
@@ -58,7 +67,7 @@ class Corrections:
 
     Example:
         >>> learnt = Corrections()
-        >>> for seconds in (9.0, 2.0, 2.0, 2.0):  # the first run compiles
+        >>> for seconds in (9.0, 3.0, 2.0, 2.0, 2.0):  # the first run compiles
         ...     learnt.observe("softmax", "cpu", 20, predicted=1.0, seconds=seconds)
         >>> round(learnt.factor("softmax", "cpu", 20), 2)
         1.81
@@ -86,8 +95,9 @@ class Corrections:
             bucket: of the bytes it touches: see `bucket_of`.
             predicted: what was predicted, without a correction.
             seconds: what it took.
-            first: whether this run made or loaded kernels, so that its time says
-                nothing. Default: the first of each size does.
+            first: whether this run made or loaded kernels, or met them for the first
+                time, so that its time says nothing. Default: the first two of each
+                size did.
         """
         if not (predicted > 0 and seconds > 0 and math.isfinite(seconds)):
             return
@@ -102,9 +112,9 @@ class Corrections:
                 # A new dict: those who read the old one are not disturbed.
                 seen = _Seen()
                 self._seen[key, device] = {**sizes, bucket: seen}
-                if first is None:
-                    return
-            if not first:
+            if first is None and not seen.count and seen.unbelieved < _UNBELIEVED:
+                seen.unbelieved += 1
+            elif not first:
                 seen.add(math.log(seconds / predicted))
 
     def count(self, key: Hashable, device: Hashable, bucket: int) -> int:
@@ -129,7 +139,7 @@ class Corrections:
         """Return what was learnt under keys that are texts, for a profile."""
         with self._lock:
             return tuple(
-                (key, bucket, seen.count, round(median(seen.ratios), 4))
+                (key, bucket, seen.count, round(seen.ratio, 4))
                 for (key, _), sizes in self._seen.items()
                 if isinstance(key, str)
                 for bucket, seen in sizes.items()
@@ -142,7 +152,7 @@ class Corrections:
         """Take up what a profile remembers of a device."""
         with self._lock:
             for key, bucket, count, ratio in rows:
-                seen = _Seen(count, [ratio])
+                seen = _Seen(count, ratios=[ratio])
                 if count:
                     seen.settle()
                     self._seen.setdefault((key, device), {})[bucket] = seen
