@@ -26,7 +26,7 @@ from rxcore.runtime.pricing import MARKET, path_of, shipped_for
 from rxcore.runtime.variants import Variants, run_on, variants_of
 
 # What a fit takes comes on top; both together are to take at most 10 s.
-CALIBRATION_SECONDS = 8.0
+CALIBRATION_SECONDS = 7.5
 # Runs that corrections are learnt from, and those before, which are not believed.
 OBSERVED, UNBELIEVED = 3, 2
 # Runs after them that the corrected prediction is held against.

@@ -29,7 +29,7 @@ measuring = LazyModule("rxcore.runtime.cost.calibrate")
 fitting = LazyModule("rxcore.runtime.cost.fit")
 programs = LazyModule("rxcore.control.calibration")
 
-_SECONDS, _QUICK_SECONDS = 10.0, 1.0
+_SECONDS, _QUICK_SECONDS = 7.5, 1.0
 # Of the progress bar, for each device.
 _STEPS = 1000
 
