@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 from rxcore.base import dtypes
 from rxcore.base.dtypes import DType
 from rxcore.compiler.form import COUNTS, WAVE, Features, Form, handmade, interned
-from rxcore.compiler.operations import WHOLE, joining, latency, operation
+from rxcore.compiler.operations import WHOLE, carried, joining, latency, operation
 from rxcore.compiler.operations import width as width_of
 from rxcore.compiler.polynomial import Polynomial
 from rxcore.loops.nest import (
@@ -370,6 +370,10 @@ class _Counter:
             # Iterations overlap as far as their operations fit into the window.
             self.add("chain", inside.times * (self.waits(s) * width))
             self.add("drain", inside.begun * latency(s.body, None)[0])
+            # A scan by blocks of lanes: the next step waits for this one's carry.
+            carry = carried(s.body, {x.name for x in self.nest.scratch})
+            if carry > 1.0:
+                self.add("serial", inside.begun * carry)
         elif not any(isinstance(x, If) for x in s.body):
             # One value at a time waits as long as a whole vector.
             self.add("chain", inside.times * (self.waits(s) * _LANES))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from rxcore.base import dtypes
 from rxcore.base.dtypes import DType
 from rxcore.loops.nest import (
@@ -11,10 +13,11 @@ from rxcore.loops.nest import (
     Load,
     Operand,
     Statement,
+    Store,
     walk,
 )
 
-__all__ = ["WHOLE", "joining", "latency", "operation", "width"]
+__all__ = ["WHOLE", "carried", "joining", "latency", "operation", "width"]
 
 Body = tuple[Statement, ...]
 
@@ -55,15 +58,35 @@ def latency(body: Body, carried: set[str] | None) -> tuple[float, int]:
             count += 1
             found = [depth[o] for o in s.operands if o in depth]
             if found or carried is None:
-                cost = _LATENCY.get(s.op, 1.0)
-                if not dtypes.is_float(s.dtype) and not dtypes.is_bool(s.dtype):
-                    cost = min(cost, WHOLE)
-                depth[s.name] = max(found, default=0.0) + cost
+                depth[s.name] = max(found, default=0.0) + _latency(s)
                 if carried is None:
                     longest = max(longest, depth[s.name])
         elif isinstance(s, Accumulate) and carried and s.name in carried:
             longest = max(longest, depth.get(s.operand, 0.0))
     return longest, count
+
+
+def carried(body: Body, scratch: Collection[str]) -> float:
+    """Return the longest chain from what is loaded from scratch to what goes back."""
+    depth: dict[Operand, float] = {}
+    longest = 0.0
+    for s in walk(body):
+        match s:
+            case Load() if s.buffer in scratch:
+                depth[s.name] = 0.0
+            case Let():
+                found = [depth[o] for o in s.operands if o in depth]
+                if found:
+                    depth[s.name] = max(found) + _latency(s)
+            case Store() if s.buffer in scratch:
+                longest = max(longest, depth.get(s.operand, 0.0))
+    return longest
+
+
+def _latency(s: Let) -> float:
+    cost = _LATENCY.get(s.op, 1.0)
+    whole = not dtypes.is_float(s.dtype) and not dtypes.is_bool(s.dtype)
+    return min(cost, WHOLE) if whole else cost
 
 
 def width(body: Body) -> float:

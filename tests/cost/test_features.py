@@ -18,6 +18,7 @@ from rxcore.compiler.lower import lower
 from rxcore.compiler.polynomial import Polynomial
 from rxcore.compiler.schedule import schedule
 from rxcore.control.calibration import PROGRAMS
+from rxcore.control.scan import scan
 from rxcore.ir.primitive import Fusion
 from rxcore.ir.types import Type
 from rxcore.loops.nest import Nest
@@ -204,3 +205,23 @@ def test_loops_inside_work_items_count_no_operation_twice() -> None:
     assert flat.counts()["scalar"] == flat.counts()["divide"]
     assert "scalar" not in rows.counts()
     assert not rows.form.vectorizes
+
+
+def test_a_scan_by_blocks_waits_for_its_carry() -> None:
+    def chained(x: Any) -> Any:
+        for _ in range(8):
+            x = x * 1.5 + 1.0
+        return x
+
+    def scanned(step: Any) -> Features:
+        def function(xs: Any) -> list[Any]:
+            zero = reduce.sum_(xs * 0.0, 0)
+            return [scan(lambda c, x: (step(c) + x, None), zero, xs)[0]]
+
+        graph = capture(function, [Type(f32, (40, 3000))]).graph
+        return max((features(n) for n in nests(graph, CPU)), key=lambda f: f.left)
+
+    short, long = scanned(lambda c: c * 0.5), scanned(chained)
+    # A step is hidden by those of other lanes, or eight products wait for each other.
+    assert "serial" not in short.counts()
+    assert long.counts()["serial"] >= 8 * 40
