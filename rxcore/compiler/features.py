@@ -399,7 +399,11 @@ class _Counter:
     ) -> _Around:
         """Return what stands around a loop's body on a GPU."""
         if not inner:
-            self.add("chain", inside.times * self.waits(s))
+            # In a row one value after another joins an accumulator, and waits for it.
+            joins = 0.0
+            if s.kind == "item":
+                joins = max((joining(a) for a in s.accumulators), default=0.0)
+            self.add("chain", inside.times * max(self.waits(s), joins))
         if s in self.grid:
             return evolve(inside, along=s.index if s.kind == "lane" else "")
         self.inner = True

@@ -225,3 +225,11 @@ def test_a_scan_by_blocks_waits_for_its_carry() -> None:
     # A step is hidden by those of other lanes, or eight products wait for each other.
     assert "serial" not in short.counts()
     assert long.counts()["serial"] >= 8 * 40
+
+
+def test_extremes_of_rows_wait_longer_than_sums_on_devices() -> None:
+    def waits(fold: Any) -> float:
+        found = only(lambda x: fold(x, 1), (64, 4096), target=GPU)
+        return found.counts()["chain"]
+
+    assert waits(reduce.max_) > 2 * waits(reduce.sum_)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from statistics import median
 from typing import Any, Protocol
 
 import numpy as np
@@ -93,7 +94,7 @@ class _Prepared:
         if ready is None:
             return None
         run, works = ready
-        return Measurement(subject.name, size, works, shortest(run, self.seconds))
+        return Measurement(subject.name, size, works, typical(run, self.seconds))
 
 
 class CpuRunner(_Prepared):
@@ -165,24 +166,28 @@ class _Arguments:
         return np.resize(block.astype(type.dtype), type.shape)
 
 
-def shortest(run: Callable[[], object], seconds: float) -> float:
-    """Return the shortest time of a function that is run for so many seconds."""
+def typical(run: Callable[[], object], seconds: float) -> float:
+    """Return the median time of a function that is run for so many seconds.
+
+    Where threads must be woken, as on PoCL, the shortest time is one that calls hardly
+    ever take.
+    """
     run()
     clock = time.perf_counter
     begin = clock()
     run()
     repeats = max(1, int(_SHORT / max(clock() - begin, 1e-7)))
-    best = float("inf")
+    spent: list[float] = []
     end = clock() + seconds
-    for count in range(_MOST_RUNS):
+    while len(spent) < _MOST_RUNS:
         begin = clock()
         for _ in range(repeats):
             run()
         now = clock()
-        best = min(best, (now - begin) / repeats)
-        if count + 1 >= _RUNS and now > end:
+        spent.append((now - begin) / repeats)
+        if len(spent) >= _RUNS and now > end:
             break
-    return best
+    return median(spent)
 
 
 def measure(
@@ -191,7 +196,7 @@ def measure(
     """Run programs at their sizes for so many seconds.
 
     The middle sizes of all programs come first, so that what there is no time for is
-    the same for each. While there is time all are run again, and the shortest time
+    the same for each. While there is time all are run again, and the shorter time
     counts: what disturbs one pass is gone in the next.
     """
     end = time.perf_counter() + seconds

@@ -44,7 +44,7 @@ class Measurement:
         name: the program's.
         size: its size.
         works: the features of its kernels, and how often each one runs.
-        seconds: the shortest of several times.
+        seconds: the median of several runs.
     """
 
     name: str
