@@ -36,7 +36,6 @@ __all__ = [
     "Unsupported",
     "canonical",
     "default_device",
-    "device_named",
     "devices",
     "find",
     "lacking",
@@ -281,12 +280,6 @@ def canonical(name: str, call: str = "device") -> str:
     """Return the name as `rx.devices()` has it; raises where there is none."""
     target = find(name, call)
     return "cpu" if target is None else target.name
-
-
-def device_named(name: str) -> Device | None:
-    """Return the OpenCL device of a name, None for the CPU."""
-    target = find(name)
-    return None if target is None else target.device
 
 
 @contextmanager
