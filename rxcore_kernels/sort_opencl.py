@@ -216,7 +216,7 @@ def _merge_runs(
         (*((x,) if through else ()), *given, *results),
         (n, width, tiles, k),
         rows * tiles,
-        shape="sort",
+        shape="merge",
         flops=rows * k * math.log2(2 * EACH),
         nbytes=rows * k * (order.item_bytes + wrote),
     )

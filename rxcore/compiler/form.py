@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from attrs import field, frozen
+from attrs import astuple, field, frozen
 
 from rxcore.compiler.polynomial import Polynomial
 
@@ -42,9 +42,12 @@ COUNTS = (
 )
 
 
-@frozen
+@frozen(eq=False)
 class Form:
-    """What all Nests of one text share; equal texts have equal Forms.
+    """What all Nests of one text share; equal texts have the same Form.
+
+    There is one object for all that are equal (see `interned`): a Form is looked up at
+    every prediction, and what compares by identity is found without comparing.
 
     Args:
         target: `cpu` or `gpu`: what the Nest was scheduled for; `kernel` for a
@@ -61,15 +64,6 @@ class Form:
     counts: tuple[tuple[str, Polynomial], ...]
     extents: int
     vectorizes: bool = True
-    _hash: int = field(init=False, eq=False, repr=False)
-
-    @_hash.default
-    def _find_hash(self) -> int:
-        return hash((self.target, self.shape, self.counts, self.extents))
-
-    def __hash__(self) -> int:
-        # Found once: a Form is looked up at every prediction.
-        return self._hash
 
 
 @frozen
@@ -96,14 +90,16 @@ class Features:
     near: int = 0
     items: int = 1
     left: int = 0
-    # All numbers, in the order in which a compiled cost takes them: as floats, with
-    # which Python computes faster than with integers and floats in turn.
+    # All numbers, in the order in which a compiled cost takes them (the squares are of
+    # `touched` and `near`): as floats, with which Python computes faster than with
+    # integers and floats in turn.
     sizes: tuple[float, ...] = field(init=False, eq=False, repr=False)
 
     @sizes.default
     def _find_sizes(self) -> tuple[float, ...]:
-        rest = (self.read, self.written, self.again, self.near, self.items, self.left)
-        return tuple(map(float, (*self.extents, *rest)))
+        touched, near = float(self.touched) ** 2, float(self.near) ** 2
+        memory = (self.read, self.written, touched, self.again, near)
+        return tuple(map(float, (*self.extents, *memory, self.items, self.left)))
 
     @property
     def touched(self) -> int:
@@ -123,12 +119,12 @@ class Features:
         return found
 
 
-_forms: dict[Form, Form] = {}
+_forms: dict[tuple[object, ...], Form] = {}
 
 
 def interned(form: Form) -> Form:
-    """Return the one Form of all equal ones: to look it up, nothing is compared."""
-    return _forms.setdefault(form, form)
+    """Return the one Form of all equal ones."""
+    return _forms.setdefault(astuple(form, recurse=False), form)
 
 
 def handmade(shape: str, flops: float, nbytes: float, items: int = 1 << 20) -> Features:

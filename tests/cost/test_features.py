@@ -77,8 +77,10 @@ def test_counts_agree_with_the_nest(seed: int, target: Capabilities) -> None:
         # What a scalar loop loads counts among its operations, and scratch apart.
         assert accessed <= moved * 1.01 + counts.get("scratch", 0.0)
         if found.form.vectorizes and target is CPU and not nest.scratch:
-            # What a row of seven adds up to is stored alone.
-            assert accessed >= 0.85 * moved
+            # What rows add up to is stored between the loops, one at a time.
+            widest = max(b.dtype.itemsize for b in nest.buffers)
+            alone = min(widest * counts.get("scalar", 0.0), found.written)
+            assert accessed + alone >= 0.99 * moved
         whole = sum(b.size * b.dtype.itemsize for b in nest.buffers)
         assert found.touched <= 2 * whole
         assert found.read + found.written + found.again == pytest.approx(

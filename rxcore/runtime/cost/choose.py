@@ -63,7 +63,7 @@ class Choice:
 
     device: str
     seconds: float
-    options: tuple[Option, ...]
+    options: Sequence[Option]
     rival: str = ""
 
     @property
@@ -122,8 +122,8 @@ def choose(
     if here is not None and here is not best and not deterministic:
         gain = stays - least
         if gain <= _LEAST or gain <= _GAIN * stays:
-            return Choice(here.device, stays, tuple(options), best.device)
-    return Choice(best.device, least, tuple(options))
+            return Choice(here.device, stays, options, best.device)
+    return Choice(best.device, least, options)
 
 
 def _reason(best: Option, options: Sequence[Option]) -> str:

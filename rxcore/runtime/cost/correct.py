@@ -1,8 +1,9 @@
 """Correct: learn from observed times how a prediction errs for one kernel.
 
 What is kept for each key, device and size (by powers of two) is how the last few times
-compare with their predictions. Times repeat to within a few percent, so even one of
-them is to be trusted: after n observations the correction has weight n / (n + 0.5).
+compare with their predictions. The least of a few times repeats to within a few
+percent, and predictions do not come near to that: after n observations the correction
+has weight n / (n + 0.1).
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from attrs import define, field
 
 __all__ = ["Corrections", "bucket_of"]
 
-# A prediction is not corrected by more than this factor.
-_MOST = math.log(4.0)
-_HALF = 0.5
+# A prediction is not corrected by more than the first factor, lest one pause of the
+# machine rules a device out; by no more than the second once a few times agree.
+_MOST, _FAR = math.log(4.0), math.log(64.0)
+_FEW = 3
+_HALF = 0.1
 # The first run builds; the second, of short programs, takes up to twice as long as all
 # others: caches know neither its code nor its results' memory.
 _UNBELIEVED = 2
@@ -48,7 +51,8 @@ class _Seen:
 
     def settle(self) -> None:
         weight = self.count / (self.count + _HALF)
-        seen = min(max(self.ratio, -_MOST), _MOST)
+        most = _MOST if self.count < _FEW else _FAR
+        seen = min(max(self.ratio, -most), most)
         self.factor = math.exp(weight * seen)
 
     @property
@@ -70,7 +74,7 @@ class Corrections:
         >>> for seconds in (9.0, 3.0, 2.0, 2.0, 2.0):  # the first run compiles
         ...     learnt.observe("softmax", "cpu", 20, predicted=1.0, seconds=seconds)
         >>> round(learnt.factor("softmax", "cpu", 20), 2)
-        1.81
+        1.96
     """
 
     def __init__(self) -> None:

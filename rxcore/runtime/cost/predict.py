@@ -202,7 +202,8 @@ def compile_cost(form: Form, profile: Profile) -> Cost:
         else:
             arithmetic = arithmetic + weighted
     left = profile.rate(shape, "left").seconds
-    given = ", ".join([*names, "read", "written", "again", "near", "items", "left"])
+    memory = ("read", "written", "touched", "again", "near")
+    given = ", ".join([*names, *memory, "items", "left"])
     lines = [
         f"def cost({given}):",
         *_memory_lines(shape, profile),
@@ -222,18 +223,20 @@ def _memory_lines(shape: str, profile: Profile) -> list[str]:
 
     def per_byte(square: str) -> str:
         return (
-            f"({cache!r} + {square} / ({square} + {first!r}) * ({shared - cache!r}"
-            f" + {square} / ({square} + {second!r}) * {memory - shared!r}))"
+            f"({cache!r} + {_beyond_text(square, first)} * ({shared - cache!r}"
+            f" + {_beyond_text(square, second)} * {memory - shared!r}))"
         )
 
     return [
-        "    w = read + written",
-        "    w *= w",
-        f"    m = (read + {most!r} * written) * {per_byte('w')} if w else 0.0",
+        f"    m = (read + {most!r} * written) * {per_byte('touched')}",
         "    if again:",
-        "        w = near * near",
-        f"        m += again * ({per_byte('w')} if w else {cache!r})",
+        f"        m += again * {per_byte('near')}",
     ]
+
+
+def _beyond_text(square: str, size: float) -> str:
+    """Print what `_beyond` computes, from squares."""
+    return f"{square} / ({square} + {size or 1e-300!r})"
 
 
 def _sharing_lines(profile: Profile, serial: bool) -> list[str]:
@@ -267,6 +270,16 @@ def _sharing_lines(profile: Profile, serial: bool) -> list[str]:
     return [*lines, f"    return t + {profile.launch.seconds!r}"]
 
 
+class _Costs(dict[Form, Cost]):
+    """The costs of one device, each compiled when it is first asked for."""
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
+
+    def __missing__(self, form: Form) -> Cost:
+        return self.setdefault(form, compile_cost(form, self.profile))
+
+
 class Model:
     """A profile with its compiled costs: predictions for one device.
 
@@ -277,15 +290,11 @@ class Model:
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
         self._sync = profile.sync.seconds
-        self._costs: dict[Form, Cost] = {}
+        self._costs = _Costs(profile)
 
     def cost(self, form: Form) -> Cost:
         """Return the function that prices kernels of one text, compiled once."""
-        found = self._costs.get(form)
-        if found is None:
-            made = compile_cost(form, self.profile)
-            found = self._costs.setdefault(form, made)
-        return found
+        return self._costs[form]
 
     def seconds(self, works: Iterable[tuple[Features, int]]) -> float:
         """Return the predicted seconds of a call.
@@ -293,10 +302,9 @@ class Model:
         Args:
             works: the features of its kernels, and how often each one runs.
         """
-        total, known = self._sync, self._costs
+        total, costs = self._sync, self._costs
         for f, times in works:
-            cost = known.get(f.form) or self.cost(f.form)
-            total += cost(*f.sizes) * times
+            total += costs[f.form](*f.sizes) * times
         return total
 
     def terms(self, works: Iterable[tuple[Features, int]]) -> Terms:
