@@ -12,7 +12,7 @@ from typing import Any
 from attrs import frozen
 
 from benchmarks.measure import Effort, summarize
-from benchmarks.peers import OURS, present
+from benchmarks.peers import OURS, PEERS, present
 from benchmarks.record import AtMost, Goal, Outcome, Ratio, Timing
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -125,7 +125,8 @@ def run_process_rows(rows: list[ProcessRow], effort: Effort) -> list[Outcome]:
     samples: dict[tuple[str, str], list[list[dict[str, Any]]]] = {}
     failures: dict[tuple[str, str], str] = {}
     for kind in sorted(kinds):
-        libraries = [n for n in present() if kind == "import" or n in (OURS, "jax")]
+        wanted = (OURS, *PEERS) if kind == "import" else (OURS, "jax")
+        libraries = [n for n in present() if n in wanted]
         for _ in range(effort.processes):
             for library in libraries:
                 if (kind, library) in failures:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from attrs import frozen
 
-from benchmarks.peers import OURS, load, present
+from benchmarks.peers import OURS, OWN, load, present
 from benchmarks.record import Call, Outcome, Row, Timing, Tolerance
 
 PAUSE_SECONDS = 0.05
@@ -53,9 +53,11 @@ def to_numpy(leaf: Any) -> np.ndarray:
 
 def wait_for(library: str) -> Callable[[Any], Any]:
     """Return the function that waits until a library's results are there."""
-    if library in ("numpy", "torch"):
-        return lambda results: results
-    return load(library).block_until_ready
+    if library in (OURS, "jax"):
+        return load(library).block_until_ready
+    if library in OWN:
+        return load(OURS).block_until_ready
+    return lambda results: results
 
 
 def disagreement(ours: Any, theirs: Any, tolerance: Tolerance) -> str | None:

@@ -13,14 +13,17 @@ from benchmarks.environment import THREADS
 
 OURS = "rxcore"
 PEERS = ("jax", "numpy", "torch")
+# Peers of a few rows, and other programs of our own to compare with.
+SPECIAL = ("scipy", "onnxruntime", "snntorch")
+OWN = ("own cold", "own float32", "own dense", "own lif_scan")
 
 
 @cache
 def present() -> tuple[str, ...]:
     """Name the libraries that are installed; an absent peer is an empty column."""
-    return tuple(
-        name for name in (OURS, *PEERS) if importlib.util.find_spec(name) is not None
-    )
+    libraries = (OURS, *PEERS, *SPECIAL)
+    found = (name for name in libraries if importlib.util.find_spec(name) is not None)
+    return (*found, *OWN)
 
 
 @cache

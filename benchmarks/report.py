@@ -15,8 +15,7 @@ from benchmarks.environment import THREADS
 from benchmarks.peers import OURS, PEERS
 from benchmarks.record import AtMost, Goal, Outcome, Ratio
 
-HEADER = ("row", OURS, *PEERS, "best/ours", "must", "aim", "verdict")
-SHORT = {"jax": "JAX", "numpy": "NumPy", "torch": "torch", "own cold": "own cold"}
+SHORT = {"jax": "JAX", "numpy": "NumPy", "scipy": "SciPy", "snntorch": "snnTorch"}
 
 
 @frozen
@@ -45,7 +44,7 @@ def judge(goal: Goal, outcome: Outcome, bandwidths: dict[str, float]) -> Judged:
         reached = seconds(ours.median) if ours else "-"
         return Judged(f"{seconds(goal.seconds)}", reached, met)
     if isinstance(goal, Ratio):
-        text = f"{goal.least:g}x {'/'.join(SHORT[name] for name in goal.against)}"
+        text = f"{goal.least:g}x {'/'.join(SHORT.get(n, n) for n in goal.against)}"
         peers = [outcome.times[n].median for n in goal.against if n in outcome.times]
         if ours and not peers:
             return Judged(text, "-", None)
@@ -78,24 +77,33 @@ def verdict(outcome: Outcome, must: bool | None, aim: bool | None) -> str:
     return "aim" if aim else "must"
 
 
-def line(outcome: Outcome, bandwidths: dict[str, float]) -> tuple[str, ...]:
+def line(
+    outcome: Outcome,
+    bandwidths: dict[str, float],
+    libraries: Sequence[str] = PEERS,
+) -> tuple[str, ...]:
     """Make the cells of one row."""
     cells = [outcome.row.title]
-    for library in (OURS, *PEERS):
+    for library in (OURS, *libraries):
         timing = outcome.times.get(library)
         failed = "failed" if library in outcome.failures else "-"
         cells.append(seconds(timing.median) if timing else failed)
     must_text, must = goals(outcome.row.must, outcome, bandwidths)
     aim_text, aim = goals(outcome.row.aim, outcome, bandwidths)
-    peers = [outcome.times[n].median for n in PEERS if n in outcome.times]
+    peers = [outcome.times[n].median for n in libraries if n in outcome.times]
     ours = outcome.times.get(OURS)
     ratio = f"{min(peers) / ours.median:.2f}" if peers and ours else "-"
     return (*cells, ratio, must_text, aim_text, verdict(outcome, must, aim))
 
 
-def table(outcomes: Sequence[Outcome], bandwidths: dict[str, float]) -> str:
-    """Print all rows as one aligned Markdown table."""
-    return align([HEADER, *(line(outcome, bandwidths) for outcome in outcomes)])
+def table(
+    outcomes: Sequence[Outcome],
+    bandwidths: dict[str, float],
+    libraries: Sequence[str] = PEERS,
+) -> str:
+    """Print all rows as one aligned Markdown table, with columns for these peers."""
+    head = ("row", OURS, *libraries, "best/ours", "must", "aim", "verdict")
+    return align([head, *(line(each, bandwidths, libraries) for each in outcomes)])
 
 
 def align(rows: list[tuple[str, ...]]) -> str:
