@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import re
 import sys
 from collections.abc import Callable
@@ -145,9 +146,26 @@ def explain(
       rxcore explain train.py:step 'f32[1024,1024]' --device cpu --device rx580
       rxcore explain model:loss 'f32[256,784]' 'i32[256]' --json
     """  # noqa: D301
+    _check_count(function, arguments)
     options = {"devices": chosen} if chosen else {}
     found = rxcore.explain(function, **options)(*arguments)
     if as_json:
         print_json(found.as_dict())
     else:
         click.echo(str(found))
+
+
+def _check_count(function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    """Refuse types that cannot be the function's arguments."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # written in C, which does not tell
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        name = getattr(function, "__name__", "the function")
+        raise click.UsageError(
+            f"{name}{signature} does not take {len(arguments)} arguments: {error};"
+            " give one TYPE for each"
+        ) from error

@@ -167,7 +167,8 @@ class Profile:
         """Return the totals of each kernel, transfer and op by reference."""
         recorder = self._recorder
         end = recorder.end or perf_counter_ns()
-        return table_of(self.events, (end - recorder.begin) * 1e-9)
+        begin = recorder.begin if self._state != "new" else end
+        return table_of(self.events, (end - begin) * 1e-9)
 
     def trace(self) -> dict[str, Any]:
         """Return the content of a Chrome trace file."""

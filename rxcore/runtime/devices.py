@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import functools
 import importlib.util
+import re
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -222,6 +223,10 @@ def devices() -> list[DeviceName]:
     return made
 
 
+# An index as it is printed: no sign, no zeros in front.
+_INDEX = re.compile("0|[1-9][0-9]*")
+
+
 def find(name: str, call: str = "device") -> Target | None:
     """Return the Target of a name; None is the CPU.
 
@@ -232,7 +237,7 @@ def find(name: str, call: str = "device") -> Target | None:
         return None
     found = _found()
     kind, _, number = str(name).partition(":")
-    if kind != "opencl" or (number and not number.isdecimal()):
+    if kind != "opencl" or (number and _INDEX.fullmatch(number) is None):
         raise errors.DeviceError(
             f"{call}: there is no device {str(name)!r}; there are {_present(found)}"
         )

@@ -292,6 +292,14 @@ def test_functions_that_are_not_there(run: Run, text: str, told: str) -> None:
     assert told in " ".join(shown.stderr.split())
 
 
+def test_explain_wants_a_type_for_each_argument(run: Run) -> None:
+    shown = run("explain", "rxcore.nn:mse", "f32[2]")
+    assert (shown.exit_code, shown.stdout) == (2, "")
+    told = " ".join(shown.stderr.split())
+    assert "does not take 1 arguments" in told
+    assert "missing a required argument: 'targets'" in told
+
+
 class Explained:
     def as_dict(self) -> dict[str, str]:
         return {"choice": "cpu"}

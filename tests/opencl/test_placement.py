@@ -59,13 +59,25 @@ def asks() -> dict[str, Callable[[Any], Any]]:
     }
 
 
+WRONG = ("x", "-1", "0.5", "00")
+
+
 @pytest.mark.parametrize("call", asks())
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         *(
             (n, f"there is no device {n!r}; there are 'cpu', 'opencl', 'opencl:1'")
-            for n in ("gpu", "CPU", "", "opencl:x", "opencl:-1", "cuda:0", "opencl:0.5")
+            for n in (
+                "gpu",
+                "CPU",
+                "",
+                "opencl:x",
+                "opencl:-1",
+                "cuda:0",
+                "opencl:0.5",
+                "opencl:00",
+            )
         ),
         (
             "opencl:2",

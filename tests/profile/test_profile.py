@@ -239,6 +239,10 @@ def test_rates_are_of_what_kernels_do() -> None:
     assert row.gigaflops == pytest.approx(row.operations / row.total / 1e9)
 
 
+def test_a_profile_that_recorded_nothing_yet_says_so() -> None:
+    assert "0 us were recorded" in str(rx.profile().table())
+
+
 def test_nothing_is_a_table_too() -> None:
     with rx.profile() as p:
         pass
