@@ -1,0 +1,187 @@
+"""Matrix products of 8-bit integers, summed exactly in 32 bits."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from rxcore_kernels import host
+from rxcore_kernels.host import Features
+from rxcore_kernels.integer_matmul_pack import (
+    HELD,
+    pack_source,
+    sums_source,
+    widen_source,
+)
+from rxcore_kernels.integer_matmul_text import product_source
+from rxcore_kernels.integer_matmul_tile import (
+    PATHS,
+    DotTile,
+    choose_tile,
+    fastest_path,
+)
+from rxcore_kernels.matmul import split
+from rxcore_kernels.plan import In, Out, Plan, Scratch, Step, Word
+
+__all__ = ["A_DTYPES", "B_DTYPES", "available_paths", "plan_integer_matmul"]
+
+A_DTYPES = ("uint8", "int8")
+B_DTYPES = ("int8", "int4", "uint4")
+
+_PACK_BLOCK = 64
+"""Steps of a panel that a thread packs at a time."""
+
+
+@frozen
+class _Product:
+    """One product of a batch of dense matrices."""
+
+    signed: bool
+    format: str
+    batch: int
+    m: int
+    n: int
+    k: int
+
+    @property
+    def work(self) -> int:
+        """Multiply-adds, counted as if each took as long as a float32 one."""
+        return self.batch * self.m * self.n * self.k // 4
+
+
+def available_paths(features: Features | None = None) -> tuple[str, ...]:
+    """Return the paths that a processor (by default the host) can run."""
+    best = fastest_path(features or host.features())
+    return PATHS[: PATHS.index(best) + 1]
+
+
+def plan_integer_matmul(
+    a_dtype: str,
+    b_dtype: str,
+    batch: int,
+    m: int,
+    n: int,
+    k: int,
+    *,
+    shared: bool = False,
+    path: str | None = None,
+    features: Features | None = None,
+) -> Plan:
+    """Plan C = A @ B for a batch of dense matrices of bytes.
+
+    **Meaning** (inputs A, B; output C, int32)::
+
+        C = np.matmul(A.astype(np.int32), B.astype(np.int32))
+
+    Sums past 32 bits wrap around, as NumPy's do.
+
+    Args:
+        a_dtype: "uint8" or "int8", of A (batch, m, k).
+        b_dtype: "int8", of B (batch, k, n); or "int4" (-8..7) or "uint4" (0..15), of B
+            (batch, ceil(k / 2), n), bytes of which the low half holds even k.
+        batch: number of matrices.
+        m: rows of A and C.
+        n: columns of B and C.
+        k: columns of A, rows of B; 0 gives zeros.
+        shared: whether there is one B (k, n) for all A.
+        path: one of `available_paths(features)`; the fastest by default.
+        features: the processor to plan for; the host by default.
+
+    Returns:
+        The plan. Where `by_rows` holds, the last step's units are rows of C in order.
+
+    Raises:
+        TypeError: a dtype has no kernel.
+        ValueError: a size is negative, or the processor lacks the path.
+
+    Example:
+        >>> import numpy as np
+        >>> from rxcore_kernels.plan import run_plan
+        >>> a, b = np.full((2, 3), 255, np.uint8), np.full((3, 4), -128, np.int8)
+        >>> c = np.empty((2, 4), np.int32)
+        >>> run_plan(plan_integer_matmul("uint8", "int8", 1, 2, 4, 3), [a, b], [c])
+        >>> c[1, 2].item()
+        -97920
+    """
+    if a_dtype not in A_DTYPES or b_dtype not in B_DTYPES:
+        raise TypeError(
+            f"plan_integer_matmul: expected a_dtype {' or '.join(A_DTYPES)} and b_dtype"
+            f" {' or '.join(B_DTYPES)}, got {a_dtype} and {b_dtype}"
+        )
+    if min(batch, m, n, k) < 0:
+        raise ValueError(
+            "plan_integer_matmul: expected sizes >= 0, got"
+            f" batch={batch} m={m} n={n} k={k}"
+        )
+    paths = available_paths(features)
+    path = path or paths[-1]
+    if path not in paths:
+        raise ValueError(
+            "plan_integer_matmul: expected a path of this processor,"
+            f" {', '.join(paths)}; got {path}"
+        )
+    if shared:
+        batch, m = 1, batch * m
+    product = _Product(a_dtype == "int8", b_dtype, batch, m, n, k)
+    if batch * m * n == 0:
+        return Plan((), by_rows=True)
+    return _plan_dots(choose_tile(path), product)
+
+
+def _plan_dots(tile: DotTile, p: _Product) -> Plan:
+    """Plan packing and the product by dot products of words."""
+    steps, panels = tile.steps(p.k), -(-p.n // tile.columns)
+    scratch = [p.batch * panels * steps * tile.panel_step]
+    made = [_pack(tile, p, steps, panels)]
+    a_place: Word = In(0)
+    starts: Word = 0
+    row_bytes, words, tail = p.k, p.k // 4, p.k % 4
+    biased = p.signed and tile.group == 4
+    if tile.group == 2:
+        made.append(_widen(tile, p, steps))
+        scratch.append(p.batch * p.m * steps * 4)
+        a_place, row_bytes, words, tail = Scratch(1), 4 * steps, steps, 0
+    if biased:
+        units = p.batch * panels
+        step = Step(
+            sums_source(tile),
+            (Scratch(0), Scratch(len(scratch)), steps),
+            *(0, units, split(units, units * tile.columns * steps, 1)),
+        )
+        made.append(step)
+        starts = Scratch(len(scratch))
+        scratch.append(units * tile.columns * 4)
+    by_rows = p.batch * p.m >= 4 * tile.rows or panels < 4 or p.work < 1 << 19
+    each = p.m if by_rows else panels
+    chunk = split(p.batch * each, p.work, tile.rows if by_rows else 1)
+    product = Step(
+        product_source(tile, biased=biased),
+        (
+            *(a_place, Scratch(0), Out(0), starts, p.m, p.n, words, tail),
+            *(p.m * row_bytes, row_bytes),
+            *(panels * steps * tile.panel_step, steps * tile.panel_step),
+            *(p.m * p.n, p.n, panels * tile.columns, each, int(by_rows)),
+        ),
+        *(0, p.batch * each, chunk),
+    )
+    sizes = tuple(max(size, 64) for size in scratch)
+    return Plan((*made, product), sizes, by_rows)
+
+
+def _pack(tile: DotTile, p: _Product, steps: int, panels: int) -> Step:
+    blocks = max(1, -(-steps // _PACK_BLOCK))
+    units = p.batch * panels * blocks
+    words: tuple[Word, ...] = (
+        *(In(1), Scratch(0), p.n, p.k, -(-p.k // HELD[p.format]) * p.n, p.n),
+        *(panels, steps, blocks, _PACK_BLOCK),
+    )
+    chunk = split(units, units * _PACK_BLOCK * tile.columns, 1)
+    return Step(pack_source(tile, p.format), words, 0, units, chunk)
+
+
+def _widen(tile: DotTile, p: _Product, steps: int) -> Step:
+    units = p.batch * p.m
+    words: tuple[Word, ...] = (
+        *(In(0), Scratch(1), p.m, p.k, p.m * p.k, p.k, 2 * steps),
+    )
+    source = widen_source("int8" if p.signed else "uint8", tile.lanes)
+    return Step(source, words, 0, units, split(units, units * p.k, 1))
