@@ -1,0 +1,99 @@
+"""What is refused; values are looked at where they are known, outside of traces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rxcore import numpy as rnp
+from rxcore.base import dtypes, errors
+from rxcore.control.jit import jit
+from rxcore.quant.spec import QuantSpec
+from rxcore.runtime.array import Array
+from rxcore.trace.bind import as_numeric
+
+__all__ = ["check_finite_scale", "check_no_nan", "check_zero_point", "floating"]
+
+
+def floating(x: Any, call: str) -> Any:
+    """Return x as an array.
+
+    Raises:
+        DTypeError: when it is not real floating.
+    """
+    x = as_numeric(x, call)
+    if not dtypes.is_float(x.dtype):
+        raise errors.DTypeError(
+            f"{call}: got {x.dtype.name} (shape {x.shape}); expected a real floating"
+            " dtype: convert it with .astype(...)"
+        )
+    return x
+
+
+@jit
+def _count_nan(x: Any) -> Any:
+    return rnp.sum(rnp.isnan(x))
+
+
+def check_no_nan(x: Any, call: str, name: str = "x") -> None:
+    """Refuse NaN.
+
+    Raises:
+        UserError: when x is known and holds NaN.
+    """
+    if not isinstance(x, Array):
+        return
+    count = int(_count_nan(x))
+    if count:
+        raise errors.UserError(
+            f"{call}: {name} (shape {x.shape}) holds {count} NaN, which no code stands"
+            " for; replace them first, as with rx.numpy.nan_to_num"
+        )
+
+
+def check_finite_scale(scale: Any, call: str, why: str = "") -> None:
+    """Refuse scales by which nothing can be divided.
+
+    Raises:
+        UserError: when they are known, and one is not positive or not finite.
+    """
+    if not isinstance(scale, Array):
+        return
+    host = np.asarray(scale).astype(np.float64)
+    wrong = ~((host > 0) & (host < np.inf))
+    if wrong.any():
+        at = tuple(map(int, np.argwhere(wrong)[0]))
+        raise errors.UserError(
+            f"{call}: {why}scale{list(at) if at else ''} is {host[at]:g}; expected"
+            " positive finite scales"
+        )
+
+
+def check_zero_point(zero: Any, spec: QuantSpec, call: str) -> None:
+    """Refuse zero points that are no codes, or not finite.
+
+    Raises:
+        DTypeError: when an integer is expected and none came.
+        UserError: when they are known, and one is out of range.
+    """
+    whole = spec.zero_point == "int"
+    if whole and not dtypes.is_integer(zero.dtype):
+        raise errors.DTypeError(
+            f"{call}: zero_point is {zero.dtype.name}, the spec wants integers: convert"
+            " it, or pass a spec with zero_point='float'"
+        )
+    if not isinstance(zero, Array):
+        return
+    host = np.asarray(zero).astype(np.float64)
+    wrong = ~np.isfinite(host)
+    expected = "finite numbers"
+    if whole:
+        wrong = (host < spec.lowest) | (host > spec.highest)
+        expected = f"codes, {spec.lowest} to {spec.highest}"
+    if wrong.any():
+        at = tuple(map(int, np.argwhere(wrong)[0]))
+        raise errors.UserError(
+            f"{call}: zero_point{list(at) if at else ''} is {host[at]:g}; expected"
+            f" {expected}"
+        )
