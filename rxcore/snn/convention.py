@@ -15,7 +15,7 @@ from attrs import fields, frozen
 from rxcore.base import errors
 from rxcore.snn import surrogate as shapes
 
-__all__ = ["CONVENTIONS", "Convention", "Rule", "rule_of"]
+__all__ = ["CONVENTIONS", "CURRENT_BASED", "Convention", "Rule", "rule_of"]
 
 OPTIONS: dict[str, tuple[Any, ...]] = {
     "discretization": ("exact", "euler"),
@@ -146,24 +146,44 @@ CONVENTIONS: dict[str, Convention] = {
 }
 
 
+# Neurons with a current of their own: SpikingJelly adds it whole.
+CURRENT_BASED: dict[str, Convention] = {
+    "snntorch": CONVENTIONS["snntorch"],
+    "norse": CONVENTIONS["norse"],
+    "spikingjelly": Convention(
+        {**CONVENTIONS["spikingjelly"].choices, "gain": "unit"}, rests_at_reset=True
+    ),
+}
+
+
 def rule_of(
-    call: str, convention: str | None, params: Mapping[str, Any], **given: Any
-) -> tuple[Rule, Mapping[str, Any]]:
+    call: str,
+    convention: str | None,
+    params: Any,
+    table: Mapping[str, Convention] = CONVENTIONS,
+    **given: Any,
+) -> tuple[Rule, Any]:
     """Return the rule of explicit choices, filled from a convention, and the params.
 
     Raises:
+        TreeError: when `params` is no mapping.
         UserError: when a choice is unknown, or two choices exclude each other.
     """
     row = Convention({})
     if convention is not None:
-        if convention not in CONVENTIONS:
+        if convention not in table:
             raise errors.UserError(
                 f"{call}: there is no convention {convention!r}; there are"
-                f" {', '.join(map(repr, CONVENTIONS))}"
+                f" {', '.join(map(repr, table))}"
             )
-        row = CONVENTIONS[convention]
+        row = table[convention]
     told = {k: v for k, v in given.items() if v is not None}
     choices = {**_PLAIN, **row.choices, **told}
+    if not isinstance(params, Mapping):
+        raise errors.TreeError(
+            f"{call}: params must be a mapping of names to arrays, got"
+            f" {type(params).__name__}"
+        )
     if "reset" not in told and "v_reset" in params and choices["reset"] == "subtract":
         choices["reset"] = "value"
     if "gain" not in told and "r" in params and choices["gain"] == "unit":

@@ -143,10 +143,9 @@ def _run(rule: Rule, params: Any, state: Any, xs: Any) -> tuple[LIFState, Any]:
     dtype, shape = state_dtype(xs), xs.shape[1:]
     m = membrane(rule, params, dtype)
     given = given_state("lif_scan", state, LIFState)
-    wait = resting_wait(rule, shape, dtype)
     start = LIFState(
         started("lif_scan", "v", given["v"], m.leak, shape, dtype),
-        wait if given["wait"] is None or wait is None else given["wait"],
+        resting_wait(rule, shape, dtype, given["wait"]),
     )
     end, out = neuron_scan(functools.partial(_step, rule), m, start, xs)
     return end, finished(rule, out)

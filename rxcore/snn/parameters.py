@@ -17,7 +17,17 @@ from rxcore.runtime.array import Array
 from rxcore.snn.convention import Rule
 from rxcore.trace.bind import as_numeric
 
-__all__ = ["Membrane", "checked", "currents", "decay_of", "membrane", "started"]
+__all__ = [
+    "MEMBRANE",
+    "Membrane",
+    "checked",
+    "currents",
+    "decay_of",
+    "known",
+    "membrane",
+    "started",
+    "steps_of",
+]
 
 MEMBRANE = ("beta", "tau", "threshold", "v_reset", "v_leak", "r")
 Params = Mapping[str, Any]
@@ -72,7 +82,7 @@ def currents(call: str, xs: Any) -> Any:
 def checked(
     call: str,
     rule: Rule,
-    params: Any,
+    params: Params,
     shape: tuple[int, ...],
     pairs: Sequence[tuple[str, str]] = (("beta", "tau"),),
     allowed: Sequence[str] = MEMBRANE,
@@ -82,22 +92,16 @@ def checked(
     Args:
         call: the function's name, for errors.
         rule: the neuron's rule.
-        params: a mapping.
+        params: what `rule_of` returned.
         shape: the neurons' shape.
         pairs: (decay, time constant): one of each pair must be given.
         allowed: names of parameters.
 
     Raises:
-        TreeError: when `params` is no mapping.
         UserError: when a parameter is unknown, missing or given twice, or a value
             that is known is out of range.
         ShapeError: when a parameter does not broadcast to the neurons.
     """
-    if not isinstance(params, Mapping):
-        raise errors.TreeError(
-            f"{call}: params must be a mapping of names to arrays, got"
-            f" {type(params).__name__}"
-        )
     unknown = [k for k in params if k not in allowed]
     if unknown:
         raise errors.UserError(
@@ -142,9 +146,9 @@ def _is_fraction(x: Any) -> Any:
 def _check_tau(call: str, rule: Rule, value: Any, name: str) -> None:
     _check_values(call, value, name, lambda x: x > 0, "positive")
     if rule.discretization == "euler":
-        known = _known(value)
-        if known is not None and (rule.dt > 2 * known).any():
-            least = float(known.min())
+        found = known(value)
+        if found is not None and (rule.dt > 2 * found).any():
+            least = float(found.min())
             raise errors.UserError(
                 f"{call}: dt={rule.dt} is more than twice {name}={least:.6g}: Euler's"
                 f" steps grow without limit; take dt <= {2 * least:.6g}, or"
@@ -155,18 +159,18 @@ def _check_tau(call: str, rule: Rule, value: Any, name: str) -> None:
 def _check_values(
     call: str, value: Any, name: str, good: Callable[[Any], Any], words: str
 ) -> None:
-    known = _known(value)
-    if known is None:
+    found = known(value)
+    if found is None:
         return
-    wrong = ~good(known)
+    wrong = ~good(found)
     if wrong.any():
         raise errors.UserError(
             f"{call}: params[{name!r}] must be {words}, got"
-            f" {float(known[wrong].ravel()[0]):.6g}"
+            f" {float(found[wrong].ravel()[0]):.6g}"
         )
 
 
-def _known(value: Any) -> Any:
+def known(value: Any) -> Any:
     """Return a value that can be looked at now, or None."""
     if isinstance(value, int | float | np.ndarray | np.generic | list | tuple):
         return np.asarray(value)

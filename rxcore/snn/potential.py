@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from rxcore import numpy as rnp
+from rxcore.base import dtypes
+from rxcore.ops.convert import convert
 from rxcore.ops.stop import stop_gradient
 from rxcore.snn.convention import Rule
 from rxcore.snn.parameters import Membrane, steps_of
@@ -15,14 +17,23 @@ __all__ = ["advance", "resting_wait"]
 def advance(
     rule: Rule, m: Membrane, v: Any, x: Any, wait: Any, threshold: Any
 ) -> tuple[Any, Any, Any]:
-    """Return the potential after a step, the time left to wait, and the spikes."""
+    """Return the potential after a step, the time left to wait, and the spikes.
+
+    Args:
+        rule: what was chosen.
+        m: coefficients.
+        v: potentials before the step.
+        x: inputs of the step.
+        wait: what is left of refractory times.
+        threshold: where neurons spike now; a reset subtracts that of `m`.
+    """
     if rule.is_late:
         h, spike = _late(rule, m, v, x, threshold)
         return h, wait, spike
     if not rule.t_ref:
         h = charge(rule, m, v, x)
         spike = rule.fire(h - threshold)
-        return reset(rule, m, h, spike, threshold), wait, spike
+        return reset(rule, m, h, spike), wait, spike
     if rule.refractory == "substep":
         return _precise(rule, m, v, x, wait, threshold)
     return _waiting(rule, m, v, x, wait, threshold)
@@ -41,13 +52,13 @@ def charge(rule: Rule, m: Membrane, v: Any, x: Any) -> Any:
     return v + way if rule.joins else v + way + x
 
 
-def reset(rule: Rule, m: Membrane, v: Any, spike: Any, threshold: Any) -> Any:
+def reset(rule: Rule, m: Membrane, v: Any, spike: Any) -> Any:
     """Return the potential after spikes have reset it."""
     if rule.reset == "none":
         return v
     gone = stop_gradient(spike) if rule.detach_reset else spike
     if rule.reset == "subtract":
-        return v - gone * threshold
+        return v - gone * m.threshold
     if rule.detach_reset:
         return rnp.where(gone > 0, 0 if m.reset is None else m.reset, v)
     kept = (1 - gone) * v
@@ -59,9 +70,9 @@ def _late(rule: Rule, m: Membrane, v: Any, x: Any, threshold: Any) -> tuple[Any,
     past = rule.fire(v - threshold)
     if rule.reset == "subtract" and rule.reset_delay:
         # The threshold is taken from the potential that has decayed already.
-        h = reset(rule, m, charge(rule, m, v, x), past, threshold)
+        h = reset(rule, m, charge(rule, m, v, x), past)
     else:
-        h = charge(rule, m, reset(rule, m, v, past, threshold), x)
+        h = charge(rule, m, reset(rule, m, v, past), x)
     return h, past if rule.spike_from == "previous" else rule.fire(h - threshold)
 
 
@@ -76,7 +87,7 @@ def _waiting(
     spike = rnp.where(busy, 0, rule.fire(h - threshold))
     left = rnp.maximum(wait - 1, 0)
     wait = rnp.where(spike > 0, steps_of(rule), left)
-    return reset(rule, m, h, spike, threshold), wait, spike
+    return reset(rule, m, h, spike), wait, spike
 
 
 def _precise(
@@ -97,11 +108,19 @@ def _precise(
     over = rnp.where(spike > 0, (h - threshold) / (goal - threshold), 0)
     moment = rule.dt + m.tau * rnp.log1p(-over)
     wait = rnp.where(spike > 0, rule.t_ref + moment, wait)
-    return reset(rule, m, h, spike, threshold), stop_gradient(wait), spike
+    return reset(rule, m, h, spike), stop_gradient(wait), spike
 
 
-def resting_wait(rule: Rule, shape: tuple[int, ...], dtype: Any) -> Any:
-    """Return the time left to wait for neurons at rest; None without such a time."""
+def resting_wait(
+    rule: Rule, shape: tuple[int, ...], dtype: Any, given: Any = None
+) -> Any:
+    """Return the time left to wait: what was given, or none at rest.
+
+    It is None where there is no refractory time.
+    """
     if not rule.t_ref:
         return None
-    return rnp.zeros(shape, dtype if rule.refractory == "substep" else rnp.int32)
+    kind = dtype if rule.refractory == "substep" else dtypes.int32
+    if given is None:
+        return rnp.zeros(shape, kind)
+    return rnp.broadcast_to(convert(given, kind), shape)

@@ -6,6 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import attrs
+
 from rxcore import numpy as rnp
 from rxcore.base import dtypes, errors
 from rxcore.base.dtypes import DType
@@ -19,7 +21,8 @@ __all__ = ["finished", "given_state", "program", "shown", "state_dtype"]
 @functools.lru_cache(maxsize=512)
 def program(run: Callable[..., Any], *static: Any) -> Callable[..., Any]:
     """Return a run over time, compiled once for a rule and each set of types."""
-    return jit(functools.partial(run, *static))
+    made: Callable[..., Any] = jit(functools.partial(run, *static))
+    return made
 
 
 def state_dtype(xs: Any) -> DType:
@@ -27,20 +30,21 @@ def state_dtype(xs: Any) -> DType:
     return dtypes.float32 if xs.dtype in dtypes.HALVES else xs.dtype
 
 
-def given_state(call: str, state: Any, kind: type) -> dict[str, Any]:
+def given_state(call: str, state: Any, kind: Any) -> dict[str, Any]:
     """Return the parts of a state by name; all None at rest.
 
     Raises:
         TreeError: when it is no state of that kind.
     """
+    names = [f.name for f in attrs.fields(kind)]
     if state is None:
-        return dict.fromkeys(kind.__slots__)
+        return dict.fromkeys(names)
     if not isinstance(state, kind):
         raise errors.TreeError(
             f"{call}: state must be None (at rest) or the {kind.__name__} of an"
             f" earlier call, got {type(state).__name__}"
         )
-    return {name: getattr(state, name) for name in kind.__slots__ if name[0] != "_"}
+    return {name: getattr(state, name) for name in names}
 
 
 def shown(rule: Rule, spike: Any, v: Any, dtype: DType) -> Any:
