@@ -1,0 +1,137 @@
+"""Products of a matrix in compressed rows with a vector or a matrix."""
+
+from __future__ import annotations
+
+from rxcore_kernels import host
+from rxcore_kernels.csr_matmul_text import (
+    Columns,
+    finish_source,
+    matrix_source,
+    vector_source,
+)
+from rxcore_kernels.csr_text import ELEMENTS, INDICES, Kind, choose_kind, path_units
+from rxcore_kernels.host import Features
+from rxcore_kernels.plan import In, Out, Plan, Scratch, Step, Word
+
+__all__ = ["columns_together", "plan_matmul", "rows_in_block"]
+
+BLOCK_BYTES = 256 << 10
+"""Bytes of the rows of X that stay in the second-level cache."""
+
+FEW = 10
+"""Elements that a row should have in a block, so that its sums are worth loading."""
+
+
+def plan_matmul(
+    dtype: str,
+    index: str,
+    rows: int,
+    columns: int,
+    nnz: int,
+    width: int = 1,
+    *,
+    features: Features | None = None,
+) -> Plan | None:
+    """Plan Y = A @ X for a matrix A in compressed rows.
+
+    **Meaning** (inputs data, indices, indptr, X; output Y)::
+
+        Y[i, j] = sum(
+            data[p] * X[indices[p], j]
+            for p in range(indptr[i], indptr[i + 1])
+            if 0 <= indices[p] < columns
+        )
+
+    The order of a sum depends on the sizes alone, not on the number of threads.
+    Whatever `indices` and `indptr` hold, no memory but the operands' is touched.
+
+    Args:
+        dtype: "float32" or "float64", of data, X and Y.
+        index: "int32", "uint16" or "int64", of indices; indptr is int32. It is fastest
+            where the indices of a row increase.
+        rows: rows of A and Y; indptr holds one more.
+        columns: columns of A, rows of X.
+        nnz: elements of data and of indices.
+        width: columns of X and Y, both dense and row-major; 1 is a vector.
+        features: the processor to plan for; the host by default.
+
+    Returns:
+        The plan, or None where a dtype has no kernel or a size is too large.
+
+    Raises:
+        ValueError: a size is negative.
+
+    Example:
+        >>> import numpy as np
+        >>> from rxcore_kernels.plan import run_plan
+        >>> data, indices = np.float32([1, 2, 3]), np.int32([0, 2, 1])
+        >>> indptr, x, y = (
+        ...     np.int32([0, 2, 3]),
+        ...     np.float32([1, 10, 100]),
+        ...     np.empty(2, "f"),
+        ... )
+        >>> run_plan(
+        ...     plan_matmul("float32", "int32", 2, 3, 3),
+        ...     [data, indices, indptr, x],
+        ...     [y],
+        ... )
+        >>> y.tolist()
+        [201.0, 30.0]
+    """
+    if min(rows, columns, nnz, width) < 0:
+        raise ValueError(
+            f"plan_matmul: expected sizes >= 0, got rows={rows} columns={columns} "
+            f"nnz={nnz} width={width}"
+        )
+    fits = max(rows + nnz, columns) < 1 << 31
+    if dtype not in ELEMENTS or index not in INDICES or not fits:
+        return None
+    if rows * width == 0:
+        return Plan(())
+    k = choose_kind(dtype, index, features or host.features())
+    units = path_units(rows, nnz * (1 + width // 16))
+    size = -(-(rows + nnz) // units)
+    words: tuple[Word, ...] = (
+        In(0),
+        In(1),
+        In(2),
+        In(3),
+        Out(0),
+        Scratch(0),
+        Scratch(1),
+    )
+    words += (rows, columns, nnz, size)
+    if width == 1:
+        source = vector_source(k)
+    else:
+        c = columns_together(k, width)
+        block = rows_in_block(k, c, rows, columns, nnz)
+        words += (width, block)
+        source = matrix_source(k, c)
+    steps = [Step(source, words, 0, units, 1)]
+    if units > 1:
+        words = (Scratch(0), Scratch(1), Out(0), rows, width, units)
+        steps.append(Step(finish_source(k), words, 0, 1, 0))
+    return Plan(tuple(steps), (units * width * k.element.bytes, units * 8))
+
+
+def columns_together(k: Kind, width: int) -> Columns:
+    """Return how many vectors of columns are worked on together."""
+    most = k.registers // 4
+    needed = -(-width // k.lanes)
+    passes = -(-needed // most)
+    vectors = -(-needed // passes)
+    vectors = next(v for v in (1, 2, 4, 8) if v >= vectors)
+    return Columns(vectors, bool(width % (vectors * k.lanes)))
+
+
+def rows_in_block(k: Kind, c: Columns, rows: int, columns: int, nnz: int) -> int:
+    """Return how many rows of X make a block: all, where blocks would not pay."""
+    bytes_each = c.vectors * k.lanes * k.element.bytes
+    most = max(1, BLOCK_BYTES // bytes_each)
+    if columns <= 2 * most:
+        return max(columns, 1)
+    wanted = FEW * rows * columns // max(nnz, 1)
+    if wanted > most:
+        return columns
+    return most if 4 * wanted > most else most // 4
