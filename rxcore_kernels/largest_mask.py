@@ -224,8 +224,8 @@ class Settle:
                 earlier = np.cumsum(inside) - inside
                 takes[row] = np.clip(need - earlier, 0, inside)
             elif need:
-                found = (gathered(part, inside) for part in (key[row], index[row]))
-                out[row][first_largest(*found, need)] = True
+                aside = gathered(key[row], inside), gathered(index[row], inside)
+                out[row][first_largest(*aside, need)] = True
 
 
 def exact(key: Array, k: int) -> tuple[Any, Array, Array]:

@@ -110,7 +110,7 @@ def largest_mask(x: Any, k: Any) -> Any:
     Example:
         >>> import rxcore as rx
         >>> rx.ops.largest_mask.largest_mask(rx.asarray([1.0, 9.0, 5.0, 5.0]), 2)
-        Array([False,  True,  True, False])
+        Array([False,  True,  True, False], dtype=bool)
     """
     x = as_numeric(x, "largest_mask")
     if dtypes.is_complex(x.dtype):

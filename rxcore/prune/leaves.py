@@ -1,0 +1,107 @@
+"""What the functions of this field share: leaves, masks beside them, known numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import optree
+
+from rxcore.base import dtypes, errors, tree
+from rxcore.runtime.array import Array
+from rxcore.trace.bind import as_numeric
+from rxcore.trace.tracer import Tracer
+from rxcore.transforms.arguments import numeric_leaves
+
+
+def known(x: Any) -> Any:
+    """Return the ndarray of an array whose numbers exist by now, else None."""
+    found = x.concrete() if isinstance(x, Tracer) else x
+    return found.host if isinstance(found, Array) else None
+
+
+def real_leaves(value: Any, call: str) -> tuple[list[Any], tree.TreeDef]:
+    """Flatten a pytree of real arrays; None holds no leaf."""
+    leaves, treedef = numeric_leaves(value, call)
+    for x in leaves:
+        if dtypes.is_complex(x.dtype):
+            raise errors.DTypeError(
+                f"{call}: a leaf is {x.dtype.name} (shape {x.shape}), which has no"
+                " order; expected real numbers, as abs(x) gives"
+            )
+    return leaves, treedef
+
+
+def float_leaves(value: Any, call: str) -> tuple[list[Any], tree.TreeDef]:
+    """Flatten a pytree of real floating arrays."""
+    leaves, treedef = numeric_leaves(value, call)
+    for x in leaves:
+        if not dtypes.is_float(x.dtype):
+            raise errors.DTypeError(
+                f"{call}: a leaf is {x.dtype.name} (shape {x.shape}); expected a real"
+                " floating dtype: convert it with .astype(...), or put None in its"
+                " place"
+            )
+    return leaves, treedef
+
+
+def beside(treedef: tree.TreeDef, other: Any, call: str, what: str) -> list[Any]:
+    """Return what `other` has at each leaf of a structure; None stays None."""
+    try:
+        parts = treedef.flatten_up_to(other)
+    except (ValueError, TypeError) as error:
+        raise errors.TreeError(
+            f"{call}: {what} has the structure {tree.structure(other)}, expected"
+            f" {treedef} (None may stand for a leaf)"
+        ) from error
+    return [None if p is None else as_numeric(p, call) for p in parts]
+
+
+def map_beside(
+    function: Callable[[Any, Any], Any], first: Any, other: Any, call: str, what: str
+) -> Any:
+    """Apply a function to leaves and what stands beside them, where something does."""
+    leaves, treedef = numeric_leaves(first, call)
+    made = []
+    for x, m in zip(leaves, beside(treedef, other, call, what), strict=True):
+        if m is not None and m.shape != x.shape:
+            raise errors.ShapeError(
+                f"{call}: a leaf has shape {x.shape}, its part of the {what}"
+                f" {m.shape}; they must be equal"
+            )
+        made.append(x if m is None else function(x, m))
+    return tree.unflatten(treedef, made)
+
+
+def paths(value: Any) -> list[str]:
+    """Return the names of a pytree's leaves."""
+    accessors = optree.tree_accessors(value, namespace=tree.NAMESPACE)
+    return [a.codify("*")[1:] or "(all)" for a in accessors]
+
+
+def refuse_nan(leaves: Sequence[Any], value: Any, call: str) -> None:
+    """Refuse NaN where the numbers are known by now."""
+    for k, x in enumerate(leaves):
+        if not dtypes.is_float(x.dtype):
+            continue
+        host = known(x)
+        # A sum or minimum carries NaN on, and makes no array of its own.
+        if host is not None and host.size and np.isnan(host.min()):
+            raise errors.UserError(
+                f"{call}: {int(np.isnan(host).sum())} of {host.size} scores at"
+                f" {paths(value)[k]} are NaN, which have no order; find out where they"
+                " come from, or replace them with rnp.nan_to_num(scores)"
+            )
+
+
+def fraction(value: Any, name: str, call: str) -> None:
+    """Refuse a known number outside [0, 1)."""
+    host = known(value) if isinstance(value, Array | Tracer) else value
+    if host is not None and not np.all(
+        (np.asarray(host) >= 0) & (np.asarray(host) < 1)
+    ):
+        raise errors.UserError(
+            f"{call}: {name}={value}; expected 0 <= {name} < 1, the fraction that is"
+            " removed"
+        )
