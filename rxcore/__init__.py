@@ -143,6 +143,7 @@ __all__ = [
     "config",
     "conv",
     "convert",
+    "csr_matmul",
     "cumlogsumexp",
     "cummax",
     "cummin",
@@ -152,6 +153,7 @@ __all__ = [
     "custom_vjp",
     "debug",
     "default_device",
+    "dequantize",
     "device_put",
     "devices",
     "digamma",
@@ -171,6 +173,7 @@ __all__ = [
     "exp",
     "expand_dims",
     "explain",
+    "fake_quant",
     "fori_loop",
     "gather",
     "grad",
@@ -187,6 +190,7 @@ __all__ = [
     "jit",
     "jvp",
     "lgamma",
+    "lif_scan",
     "linear_recurrence",
     "linearize",
     "log",
@@ -201,11 +205,14 @@ __all__ = [
     "polygamma",
     "population_count",
     "profile",
+    "prune_mask",
     "psum",
     "pure_callback",
+    "quantize",
     "reduce_window",
     "reshape",
     "reverse",
+    "rigl_step",
     "rsqrt",
     "scan",
     "scatter",
@@ -231,7 +238,10 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
-_LAZY = ("nn", "numpy", "optim", "random", "testing")
+_LAZY = (
+    *("nn", "numpy", "optim", "prune", "quant", "random", "snn", "sparse"),
+    "testing",
+)
 # Methods and properties of arrays: functions of the NumPy face, loaded on first use.
 _METHODS = (
     *("all", "any", "argmax", "argmin", "argsort", "astype", "clip", "conj"),
@@ -244,7 +254,17 @@ _delegate(_METHODS, "rxcore.numpy.methods", properties=("T", "imag", "mT", "real
 
 
 # Functions that are loaded with what they need when they are first used.
-_LATE = {"explain": "rxcore.control.explain", "profile": "rxcore.control.profile"}
+_LATE = {
+    "csr_matmul": "rxcore.sparse",
+    "dequantize": "rxcore.quant",
+    "explain": "rxcore.control.explain",
+    "fake_quant": "rxcore.quant",
+    "lif_scan": "rxcore.snn",
+    "profile": "rxcore.control.profile",
+    "prune_mask": "rxcore.prune",
+    "quantize": "rxcore.quant",
+    "rigl_step": "rxcore.prune",
+}
 
 
 def __getattr__(name: str) -> Any:
