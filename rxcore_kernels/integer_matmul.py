@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from rxcore_kernels import host
+from rxcore_kernels import integer_matmul_amx as amx
 from rxcore_kernels.host import Features
 from rxcore_kernels.integer_matmul_pack import (
     HELD,
@@ -51,6 +52,8 @@ class _Product:
 def available_paths(features: Features | None = None) -> tuple[str, ...]:
     """Return the paths that a processor (by default the host) can run."""
     best = fastest_path(features or host.features())
+    if best == "amx" and not amx.tiles_allowed():
+        best = "vnni"
     return PATHS[: PATHS.index(best) + 1]
 
 
@@ -124,7 +127,30 @@ def plan_integer_matmul(
     product = _Product(a_dtype == "int8", b_dtype, batch, m, n, k)
     if batch * m * n == 0:
         return Plan((), by_rows=True)
+    if path == "amx":
+        return _plan_tiles(product)
     return _plan_dots(choose_tile(path), product)
+
+
+def _plan_tiles(p: _Product) -> Plan:
+    """Plan packing B and the product by AMX."""
+    tile = choose_tile("amx")
+    steps, panels = -(-p.k // amx.DEPTH) * 16, -(-p.n // tile.columns)
+    panel_bytes = steps * tile.panel_step
+    block_k = -(-p.k // max(1, -(-p.k // amx.BLOCK_K)))
+    block_k = max(amx.DEPTH, -(-block_k // amx.DEPTH) * amx.DEPTH)
+    by_rows = p.batch * p.m >= 4 * amx.ROWS or panels < 4 or p.work < 1 << 19
+    each = p.m if by_rows else panels
+    chunk = split(p.batch * each, p.work, amx.ROWS if by_rows else 1)
+    words: tuple[Word, ...] = (
+        *(In(0), Scratch(0), Out(0), p.m, p.n, p.k, p.m * p.k, p.k),
+        *(panels * panel_bytes, panel_bytes, p.m * p.n, p.n),
+        *(block_k, each, int(by_rows)),
+    )
+    source = amx.tile_source("int8" if p.signed else "uint8")
+    step = Step(source, words, 0, p.batch * each, chunk)
+    size = max(64, p.batch * panels * panel_bytes)
+    return Plan((_pack(tile, p, steps, panels), step), (size,), by_rows)
 
 
 def _plan_dots(tile: DotTile, p: _Product) -> Plan:
