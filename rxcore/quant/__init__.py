@@ -8,6 +8,7 @@ from a stream of data; `matmul` multiplies integers.
 from __future__ import annotations
 
 from rxcore.quant.fake import fake_quant, lsq_scale
+from rxcore.quant.matmul import matmul
 from rxcore.quant.profiles import PROFILES, Profile
 from rxcore.quant.qtensor import QTensor
 from rxcore.quant.quantize import dequantize, quantize
@@ -35,6 +36,7 @@ __all__ = [
     "dequantize",
     "fake_quant",
     "lsq_scale",
+    "matmul",
     "minmax",
     "moving_average",
     "quantize",

@@ -74,7 +74,7 @@ def report(x: Any, q: Any) -> Report:
         >>> from rxcore import quant
         >>> w = rx.random.normal(rx.random.key(0), (64, 64))
         >>> print(quant.report(w, quant.quantize(w, quant.QuantSpec(bits=4, axis=1))))
-        SQNR 2... dB, cosine 0.99..., largest error 0.2...; 16384 -> 2304 bytes
+        SQNR 19... dB, cosine 0.99..., largest error 0.2...; 16384 -> 2304 bytes
         (7.11x smaller, 4.5 bits per weight)
     """
     before, treedef = tree.flatten(x)
