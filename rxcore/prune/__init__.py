@@ -5,6 +5,12 @@ from __future__ import annotations
 from rxcore.prune import score
 from rxcore.prune.allocate import allocate
 from rxcore.prune.apply import apply, mask_gradients, prunable
+from rxcore.prune.finetune import (
+    EarlyStopping,
+    StopState,
+    early_stopping,
+    warmup_cosine,
+)
 from rxcore.prune.mask import prune_mask
 from rxcore.prune.report import Report, report
 from rxcore.prune.schedule import (
@@ -15,6 +21,7 @@ from rxcore.prune.schedule import (
     gradual,
     one_shot,
 )
+from rxcore.prune.shrink import shrink
 from rxcore.prune.sparse_training import (
     RigL,
     SparseState,
@@ -28,6 +35,7 @@ from rxcore.prune.structure import Block, NofM, Slices
 
 __all__ = [
     "Block",
+    "EarlyStopping",
     "NofM",
     "PruneState",
     "Pruner",
@@ -36,10 +44,12 @@ __all__ = [
     "Schedule",
     "Slices",
     "SparseState",
+    "StopState",
     "allocate",
     "apply",
     "cubic",
     "due",
+    "early_stopping",
     "gradual",
     "mask_gradients",
     "one_shot",
@@ -50,5 +60,7 @@ __all__ = [
     "rigl_step",
     "score",
     "set_step",
+    "shrink",
     "train_step",
+    "warmup_cosine",
 ]
