@@ -16,8 +16,8 @@ from rxcore.ops.stop import stop_gradient
 from rxcore.snn import surrogate as shapes
 from rxcore.snn.convention import Rule, rule_of
 from rxcore.snn.neuron_scan import neuron_scan
-from rxcore.snn.parameters import checked, currents, known, started
-from rxcore.snn.run import finished, given_state, program, shown, state_dtype
+from rxcore.snn.parameters import checked, currents, known, started, state_dtype
+from rxcore.snn.run import finished, given_state, program, shown
 
 __all__ = ["IzhikevichState", "izhikevich_scan"]
 
@@ -91,7 +91,7 @@ def izhikevich_scan(
         >>> xs = rx.numpy.full((200, 1), 10.0)
         >>> state, spikes = rx.snn.izhikevich_scan({}, None, xs)
         >>> int(spikes.sum())
-        7
+        5
 
     Paper: Izhikevich, "Simple model of spiking neurons", 2003.
     """
@@ -108,7 +108,7 @@ def izhikevich_scan(
     if isinstance(rule.surrogate, shapes.Surrogate):
         rule = evolve(rule, spike_at=">=")
     xs = currents(call, xs)
-    params = checked(call, rule, params, xs.shape[1:], (), _NAMES)
+    params = checked(call, rule, params, xs, (), _NAMES)
     _check_steps(call, rule.dt, substeps, params)
     given_state(call, state, IzhikevichState)
     return program(_run, rule, substeps)(params, state, xs)  # type: ignore[no-any-return]
@@ -142,7 +142,10 @@ def _run(
     rule: Rule, substeps: int, params: Any, state: Any, xs: Any
 ) -> tuple[IzhikevichState, Any]:
     call, dtype, shape = "izhikevich_scan", state_dtype(xs), xs.shape[1:]
-    p = {k: convert(rnp.asarray(v), dtype) for k, v in {**_REGULAR, **params}.items()}
+    p = {
+        k: rnp.asarray(v, dtype) if isinstance(v, float) else convert(v, dtype)
+        for k, v in {**_REGULAR, **params}.items()
+    }
     given = given_state(call, state, IzhikevichState)
     start = IzhikevichState(
         started(call, "v", given["v"], p["c"], shape, dtype),
@@ -156,9 +159,10 @@ def _step(
     rule: Rule, substeps: int, p: Any, state: IzhikevichState, x: Any
 ) -> tuple[IzhikevichState, Any]:
     v, u = state.v, state.u
-    drive = 140 - u + convert(x, v.dtype)
+    drive = convert(x, v.dtype)
     for _ in range(substeps):
-        v = v + rule.dt / substeps * ((0.04 * v + 5) * v + drive)
+        # In the order of the paper: a bursting neuron makes much of its last bit.
+        v = v + rule.dt / substeps * (0.04 * (v * v) + 5 * v + 140 - u + drive)
     u = u + rule.dt * p["a"] * (p["b"] * v - u)
     s = rule.fire(v - p["peak"])
     gone = stop_gradient(s) if rule.detach_reset else s

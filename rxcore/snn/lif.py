@@ -10,9 +10,9 @@ from attrs import frozen
 from rxcore.base import tree
 from rxcore.snn.convention import Rule, rule_of
 from rxcore.snn.neuron_scan import neuron_scan
-from rxcore.snn.parameters import checked, currents, membrane, started
+from rxcore.snn.parameters import checked, currents, membrane, started, state_dtype
 from rxcore.snn.potential import advance, resting_wait
-from rxcore.snn.run import finished, given_state, program, shown, state_dtype
+from rxcore.snn.run import finished, given_state, program, shown
 
 __all__ = ["LIFState", "lif_scan"]
 
@@ -134,7 +134,7 @@ def lif_scan(
         output=output,
     )
     xs = currents("lif_scan", xs)
-    params = checked("lif_scan", rule, params, xs.shape[1:])
+    params = checked("lif_scan", rule, params, xs)
     given_state("lif_scan", state, LIFState)
     return program(_run, rule)(params, state, xs)  # type: ignore[no-any-return]
 

@@ -17,9 +17,10 @@ from rxcore.snn.parameters import (
     decay_of,
     membrane,
     started,
+    state_dtype,
 )
 from rxcore.snn.potential import advance, resting_wait
-from rxcore.snn.run import finished, given_state, program, shown, state_dtype
+from rxcore.snn.run import finished, given_state, program, shown
 
 __all__ = ["ALIFState", "CuLIFState", "alif_scan", "culif_scan"]
 
@@ -107,7 +108,7 @@ def culif_scan(
         >>> xs = rx.numpy.full((4, 1), 0.4)
         >>> state, spikes = rx.snn.culif_scan(params, None, xs)
         >>> spikes[:, 0]
-        Array([0., 0., 1., 0.], dtype=float32)
+        Array([0., 0., 1., 1.], dtype=float32)
 
     Paper: Cramer et al., "The Heidelberg spiking data sets for the systematic
     evaluation of spiking neural networks", 2022.
@@ -120,7 +121,7 @@ def culif_scan(
     rule, params = _rule(call, convention, params, CURRENT_BASED, dt, choices)
     xs = currents(call, xs)
     pairs = (("beta", "tau"), ("alpha", "tau_syn"))
-    params = checked(call, rule, params, xs.shape[1:], pairs, _CULIF)
+    params = checked(call, rule, params, xs, pairs, _CULIF)
     given_state(call, state, CuLIFState)
     return program(_culif, rule, current_from)(params, state, xs)  # type: ignore[no-any-return]
 
@@ -189,7 +190,7 @@ def alif_scan(
         )
     xs = currents(call, xs)
     pairs = (("beta", "tau"), ("rho", "tau_adapt"))
-    params = checked(call, rule, params, xs.shape[1:], pairs, _ALIF)
+    params = checked(call, rule, params, xs, pairs, _ALIF)
     given_state(call, state, ALIFState)
     return program(_alif, rule)(params, state, xs)  # type: ignore[no-any-return]
 

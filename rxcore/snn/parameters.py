@@ -13,7 +13,7 @@ from rxcore import numpy as rnp
 from rxcore.base import dtypes, errors, tree
 from rxcore.base.dtypes import DType
 from rxcore.ops.convert import convert
-from rxcore.runtime.array import Array
+from rxcore.runtime.array import Array, asarray
 from rxcore.snn.convention import Rule
 from rxcore.trace.bind import as_numeric
 
@@ -26,6 +26,7 @@ __all__ = [
     "known",
     "membrane",
     "started",
+    "state_dtype",
     "steps_of",
 ]
 
@@ -59,6 +60,11 @@ class Membrane:
     reset: Any
 
 
+def state_dtype(xs: Any) -> DType:
+    """Return the dtype of the state: potentials of halves are kept in float32."""
+    return dtypes.float32 if xs.dtype in dtypes.HALVES else xs.dtype
+
+
 def currents(call: str, xs: Any) -> Any:
     """Return the inputs of a scan over time as an array.
 
@@ -83,7 +89,7 @@ def checked(
     call: str,
     rule: Rule,
     params: Params,
-    shape: tuple[int, ...],
+    xs: Any,
     pairs: Sequence[tuple[str, str]] = (("beta", "tau"),),
     allowed: Sequence[str] = MEMBRANE,
 ) -> dict[str, Any]:
@@ -93,7 +99,7 @@ def checked(
         call: the function's name, for errors.
         rule: the neuron's rule.
         params: what `rule_of` returned.
-        shape: the neurons' shape.
+        xs: inputs over time.
         pairs: (decay, time constant): one of each pair must be given.
         allowed: names of parameters.
 
@@ -102,6 +108,7 @@ def checked(
             that is known is out of range.
         ShapeError: when a parameter does not broadcast to the neurons.
     """
+    dtype, shape = state_dtype(xs), xs.shape[1:]
     unknown = [k for k in params if k not in allowed]
     if unknown:
         raise errors.UserError(
@@ -117,10 +124,17 @@ def checked(
             )
         _check_values(call, params.get(decay), decay, _is_fraction, "in [0, 1]")
         _check_tau(call, rule, params.get(tau), tau)
-    found = {k: as_numeric(v, f"{call} (params[{k!r}])") for k, v in params.items()}
+    found = {k: _value(call, k, v, dtype) for k, v in params.items()}
     for name, x in found.items():
         _check_parameter(call, name, x, shape)
     return found
+
+
+def _value(call: str, name: str, value: Any, dtype: DType) -> Any:
+    """Return a parameter as an array; numbers take the state's dtype at once."""
+    if isinstance(value, int | float) and not isinstance(value, np.generic):
+        return asarray(value, dtype)
+    return as_numeric(value, f"{call} (params[{name!r}])")
 
 
 def _check_parameter(call: str, name: str, x: Any, shape: tuple[int, ...]) -> None:

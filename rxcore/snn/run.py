@@ -15,7 +15,7 @@ from rxcore.control.jit import jit
 from rxcore.ops.convert import convert
 from rxcore.snn.convention import Rule
 
-__all__ = ["finished", "given_state", "program", "shown", "state_dtype"]
+__all__ = ["finished", "given_state", "program", "shown"]
 
 
 @functools.lru_cache(maxsize=512)
@@ -23,11 +23,6 @@ def program(run: Callable[..., Any], *static: Any) -> Callable[..., Any]:
     """Return a run over time, compiled once for a rule and each set of types."""
     made: Callable[..., Any] = jit(functools.partial(run, *static))
     return made
-
-
-def state_dtype(xs: Any) -> DType:
-    """Return the dtype of the state: potentials of halves are kept in float32."""
-    return dtypes.float32 if xs.dtype in dtypes.HALVES else xs.dtype
 
 
 def given_state(call: str, state: Any, kind: Any) -> dict[str, Any]:

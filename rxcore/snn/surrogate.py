@@ -20,7 +20,6 @@ from rxcore import numpy as rnp
 from rxcore.base import errors
 from rxcore.control.custom import custom_jvp
 from rxcore.ops.convert import convert
-from rxcore.ops.mathematics import logistic as sigmoid
 from rxcore.trace.bind import as_numeric
 
 __all__ = [
@@ -104,8 +103,9 @@ def _lorentz(u: Any, c: Surrogate) -> Any:
 
 
 def _logistic(u: Any, c: Surrogate) -> Any:
-    s = sigmoid(c.constants[0] * u)
-    return 4 * s * (1 - s)
+    # s * (1 - s) loses digits where s is near 1; the bump is even.
+    e = rnp.exp(-c.constants[0] * rnp.abs(u))
+    return 4 * e / ((1 + e) * (1 + e))
 
 
 def _tent(u: Any, c: Surrogate) -> Any:
