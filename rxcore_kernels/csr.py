@@ -115,9 +115,9 @@ def plan_matmul(
     return Plan(tuple(steps), (units * width * k.element.bytes, units * 8))
 
 
-def columns_together(k: Kind, width: int) -> Columns:
-    """Return how many vectors of columns are worked on together."""
-    most = k.registers // 4
+def columns_together(k: Kind, width: int, most: int = 8) -> Columns:
+    """Return how many vectors of columns are worked on together, `most` at most."""
+    most = min(most, k.registers // 4)
     needed = -(-width // k.lanes)
     passes = -(-needed // most)
     vectors = -(-needed // passes)

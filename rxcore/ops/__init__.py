@@ -5,6 +5,7 @@ from __future__ import annotations
 from rxcore.ops import (
     argreduce,
     at,
+    bsr,
     compare,
     complex_parts,
     contract,
@@ -43,6 +44,7 @@ from rxcore.ops import (
 __all__ = [
     "argreduce",
     "at",
+    "bsr",
     "compare",
     "complex_parts",
     "contract",

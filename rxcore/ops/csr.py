@@ -7,6 +7,7 @@ with the transposed pattern; both derivatives of the second are the first.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ from rxcore_kernels.csr_sddmm import plan_sddmm
 if TYPE_CHECKING:
     from rxcore_kernels.opencl_facts import Facts
 
-__all__ = ["csr_matmul", "csr_sddmm"]
+__all__ = ["csr_matmul", "csr_sddmm", "same_dtype"]
 
 # Loaded when something first runs on a device.
 csr_opencl = LazyModule("rxcore_kernels.csr_opencl")
@@ -44,7 +45,12 @@ csr_opencl = LazyModule("rxcore_kernels.csr_opencl")
 Shape = tuple[int, int]
 
 
-def _same_dtype(call: str, a: Type, b: Type) -> None:
+def same_dtype(call: str, a: Type, b: Type) -> None:
+    """Check that two operands have one dtype, of numbers.
+
+    Raises:
+        DTypeError: when they do not.
+    """
     if a.dtype != b.dtype:
         raise errors.DTypeError(
             f"{call}: dtypes {a.dtype.name} and {b.dtype.name} differ; convert one with"
@@ -60,7 +66,7 @@ def _same_dtype(call: str, a: Type, b: Type) -> None:
 def _infer(data: Type, indices: Type, indptr: Type, x: Type, *, shape: Shape) -> Type:
     call = "csr_matmul"
     check_pattern(call, indices, indptr)
-    _same_dtype(call, data, x)
+    same_dtype(call, data, x)
     if data.shape != indices.shape:
         raise errors.ShapeError(
             f"{call}: data of shape {data.shape} and indices of shape {indices.shape}"
@@ -149,7 +155,7 @@ def _batch(args: Any, dims: Any, *, shape: Shape) -> Any:
 
 def _batch_columns(args: Any, x: Any, shape: Shape) -> Any:
     """Batch over X alone, its mapped axis last: lanes are columns of one product."""
-    flat = x if x.ndim == 2 else maps.reshape(x, (x.shape[0], x.shape[1] * x.shape[2]))
+    flat = maps.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
     out = csr_matmul.bind(*args[:3], flat, shape=shape)
     return maps.reshape(out, (shape[0], *x.shape[1:])), x.ndim - 1
 
@@ -204,7 +210,7 @@ csr_matmul: Primitive = Primitive(
 def _sampled_infer(x: Type, y: Type, indices: Type, indptr: Type) -> Type:
     call = "csr_sddmm"
     check_pattern(call, indices, indptr)
-    _same_dtype(call, x, y)
+    same_dtype(call, x, y)
     if x.ndim not in (1, 2) or x.ndim != y.ndim or x.shape[1:] != y.shape[1:]:
         raise errors.ShapeError(
             f"{call}: operands of shapes {x.shape} and {y.shape} must both be vectors,"

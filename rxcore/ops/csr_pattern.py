@@ -29,7 +29,20 @@ from rxcore.ops.sort import argsort
 from rxcore.runtime.array import Array, from_host
 from rxcore.trace.capture import capture
 
-__all__ = ["Pattern", "csr_transpose_plan", "laid_together", "transposed"]
+__all__ = [
+    "Pattern",
+    "batched",
+    "check_pattern",
+    "counted_elements",
+    "csr_transpose_plan",
+    "draw_pattern",
+    "in_order",
+    "laid_together",
+    "lines_of",
+    "row_bounds",
+    "transposed",
+    "valid_elements",
+]
 
 INDICES = (dtypes.int32, dtypes.int64, dtypes.uint16)
 """The dtypes that columns are named in."""
@@ -111,14 +124,13 @@ def _composed(indices: Any, indptr: Any, columns: int) -> tuple[Any, Any, Any]:
     count, nnz = indices.shape
     rows = indptr.shape[1] - 1
     indices = indices.astype(dtypes.int32)
-    valid = _valid(indices, indptr, columns)
+    valid = valid_elements(indices, indptr, columns)
     key = REGISTRY["select"](valid, indices, number(columns, indices.dtype))
     places = argsort(key, 1)
     sorted_key = take_along_axis(key, places, 1, mode="clip")
     lane = broadcasted_iota(dtypes.int32, (count, nnz), 0)
     _, together = laid_together(indices, indptr, columns)
-    every = broadcasted_iota(dtypes.int32, (count * nnz,), 0)
-    row = searchsorted(together[1:], every, "right")
+    row = lines_of(together, count * nnz)
     names = maps.reshape(row, (count, nnz)) - lane * number(rows, dtypes.int32)
     names = take_along_axis(names, places, 1, mode="clip")
     there = sorted_key < number(columns, indices.dtype)
@@ -232,7 +244,7 @@ def batched(args: Any, dims: Any) -> list[Any]:
     ]
 
 
-def _valid(indices: Any, indptr: Any, columns: int) -> Any:
+def valid_elements(indices: Any, indptr: Any, columns: int) -> Any:
     """Say which elements of patterns (count, nnz), (count, rows + 1) are no padding."""
     count, nnz = indices.shape
     place = broadcasted_iota(dtypes.int32, (count, nnz), 1)
@@ -259,7 +271,7 @@ def laid_together(indices: Any, indptr: Any, columns: int) -> tuple[Any, Any]:
     count, nnz = indices.shape
     rows = indptr.shape[1] - 1
     indices = indices.astype(dtypes.int32)
-    valid = _valid(indices, indptr, columns)
+    valid = valid_elements(indices, indptr, columns)
     lane = broadcasted_iota(dtypes.int32, (count, nnz), 0)
     moved = indices + lane * number(columns, dtypes.int32)
     beyond = number(count * columns, dtypes.int32)
@@ -275,6 +287,12 @@ def laid_together(indices: Any, indptr: Any, columns: int) -> tuple[Any, Any]:
     ends = maps.reshape(REGISTRY["select"](at_end, whole, ends), (count * rows,))
     zero = maps.broadcast(number(0, dtypes.int32), (1,), ())
     return flat, REGISTRY["concatenate"].bind(zero, ends, axis=0)
+
+
+def lines_of(indptr: Any, nnz: int) -> Any:
+    """Return the row of each of `nnz` elements; behind the last row, their number."""
+    places = broadcasted_iota(dtypes.int32, (nnz,), 0)
+    return searchsorted(indptr[1:], places, "right")
 
 
 def in_order(values: Any, places: Any) -> Any:

@@ -1,0 +1,418 @@
+"""Matrices in compressed rows and in compressed columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from attrs import field, frozen
+
+from rxcore import numpy as rnp
+from rxcore.base import dtypes, errors, tree
+from rxcore.base.lazy import LazyModule
+from rxcore.ops import csr as products
+from rxcore.ops.csr_pattern import transposed
+from rxcore.ops.families import promote
+from rxcore.runtime.array import Array, asarray
+from rxcore.sparse.checks import (
+    check_compressed,
+    check_index,
+    check_lengths,
+    check_shape,
+    is_increasing,
+)
+from rxcore.sparse.compiled import run
+from rxcore.sparse.dense import dense_elements, line_of_each, places_of, scattered
+from rxcore.sparse.held import Fixed, assembled, fix, read, shared, shared_index
+from rxcore.trace.bind import as_numeric
+
+__all__ = ["CSC", "CSR", "times"]
+
+scipy_sparse = LazyModule("scipy.sparse", extra="peers")
+
+_STATIC = {"static": True}
+
+
+@frozen(eq=False, repr=False)
+class Compressed:
+    """What CSR and CSC share: `indptr` cuts the elements into lines.
+
+    Lines are rows of a CSR, columns of a CSC; `indices` names the other axis.
+    """
+
+    data: Any
+    _indices: Any = field(converter=fix)
+    _indptr: Any = field(converter=fix)
+    shape: tuple[int, int] = field(metadata=_STATIC)
+
+    def __attrs_post_init__(self) -> None:
+        call = type(self).__name__
+        object.__setattr__(self, "shape", check_shape(call, self.shape))
+        if not hasattr(self.data, "dtype") or isinstance(self.data, np.ndarray):
+            object.__setattr__(self, "data", asarray(self.data))
+        check_lengths(call, self.data, 1, indices=self.indices)
+        lines, others = self._lines
+        check_compressed(call, self._indptr, lines, self.data.shape[0])
+        check_index(call, "indices", self._indices, others)
+
+    @property
+    def _lines(self) -> tuple[int, int]:
+        return self.shape
+
+    @property
+    def indices(self) -> Any:
+        """Where the elements stand in their lines, int32."""
+        return read(self._indices)
+
+    @property
+    def indptr(self) -> Any:
+        """Where the lines begin among the elements, int32."""
+        return read(self._indptr)
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype of the values."""
+        return self.data.dtype
+
+    @property
+    def nse(self) -> int:
+        """Number of stored elements, padding included."""
+        return int(self.data.shape[0])
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether the pattern is part of the structure."""
+        return isinstance(self._indices, Fixed) and isinstance(self._indptr, Fixed)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of values and indices together."""
+        parts = (self.data, self.indices, self.indptr)
+        return sum(x.size * x.dtype.itemsize for x in parts)
+
+    def __repr__(self) -> str:
+        kind = "fixed" if self.is_fixed else "padded"
+        return (
+            f"{type(self).__name__}({self.dtype.name}{list(self.shape)}, nse={self.nse},"
+            f" {kind} pattern)"
+        )
+
+    def _made(self, **changes: Any) -> Any:
+        """Return a copy with other fields, as they are."""
+        names = ("data", "_indices", "_indptr", "shape")
+        fields = {name: getattr(self, name) for name in names}
+        return assembled(type(self), **{**fields, **changes})
+
+    def with_data(self, data: Any) -> Any:
+        """Return the matrix of the same pattern with other values.
+
+        Args:
+            data: of the shape of `self.data`, in any dtype.
+
+        Returns:
+            A matrix that shares the pattern.
+
+        Raises:
+            ShapeError: when the shapes differ.
+        """
+        data = data if hasattr(data, "ndim") else asarray(data)
+        if data.shape != self.data.shape:
+            raise errors.ShapeError(
+                f"with_data: expected values of shape {self.data.shape}, got"
+                f" {data.shape}"
+            )
+        return self._made(data=rnp.asarray(data))
+
+    def astype(self, dtype: Any) -> Any:
+        """Return the matrix with its values in another dtype."""
+        return self._made(data=self.data.astype(dtype))
+
+    def fixed(self) -> Any:
+        """Return the matrix with its pattern as part of the structure.
+
+        Padding is dropped.
+
+        Raises:
+            TraceError: when the pattern is traced.
+        """
+        if self.is_fixed:
+            return self
+        indices, indptr = self.indices, self.indptr
+        if not (isinstance(indices, Array) and isinstance(indptr, Array)):
+            raise errors.TraceError(
+                "fixed: the pattern is traced; call it outside of jit, on concrete"
+                " arrays"
+            )
+        line, place = places_of(indices.host, indptr.host, self._lines[1])
+        ends = np.searchsorted(line, np.arange(self._lines[0] + 1))
+        whole = place.size == self.nse
+        data = self.data if whole else rnp.take(self.data, asarray(place), 0)
+        return type(self)(data, indices.host[place], ends, self.shape)
+
+    def padded(self, nse: int | None = None) -> Any:
+        """Return the matrix with its pattern as leaves, and room for `nse` elements.
+
+        Padding has value 0 and an index out of range; it counts nowhere. A jitted
+        function takes any padded pattern of equal `nse` without compiling again.
+
+        Args:
+            nse: elements that are stored, at least `self.nse`; default: as many.
+
+        Returns:
+            A matrix with `data`, `indices` and `indptr` as leaves.
+
+        Raises:
+            ShapeError: when `nse` is too small.
+        """
+        nse = self.nse if nse is None else int(nse)
+        room = nse - self.nse
+        if room < 0:
+            raise errors.ShapeError(
+                f"padded: nse={nse} is less than the {self.nse} stored elements"
+            )
+        data, indices = self.data, self.indices
+        if room:
+            data = rnp.concatenate([data, rnp.zeros(room, data.dtype)])
+            beyond = rnp.full(room, self._lines[1], dtypes.int32)
+            indices = rnp.concatenate([indices, beyond])
+        return self._made(data=data, _indices=indices, _indptr=self.indptr)
+
+    def product_indices(self) -> Any:
+        """Return the indices as products read them: in 16 bits where they fit."""
+        if isinstance(self._indices, Fixed):
+            return self._indices.held.narrow(self._lines[1])
+        return self._indices
+
+    def by_other_axis(self, cls: type[Any]) -> Any:
+        """Return the elements in the order of the other axis, as a `cls`.
+
+        The order of a fixed pattern is computed once.
+        """
+        plan = transposed(self.product_indices(), self.indptr, self._lines[1])
+        settle = fix if self.is_fixed else _as_it_is
+        return assembled(
+            cls,
+            data=rnp.take(self.data, plan.places, 0, mode="clip"),
+            _indices=settle(plan.indices.astype(dtypes.int32)),
+            _indptr=settle(plan.indptr),
+            shape=self.shape,
+        )
+
+    def relabelled(self, cls: type[Any]) -> Any:
+        """Return the transposed matrix as a `cls`: rows are columns, nothing moves."""
+        return assembled(
+            cls,
+            data=self.data,
+            _indices=self._indices,
+            _indptr=self._indptr,
+            shape=self.shape[::-1],
+        )
+
+    @property
+    def is_canonical(self) -> bool:
+        """Whether the indices of each line increase strictly.
+
+        Raises:
+            TraceError: when the pattern is traced.
+        """
+        indices, indptr = self.indices, self.indptr
+        if not (isinstance(indices, Array) and isinstance(indptr, Array)):
+            raise errors.TraceError(
+                "is_canonical: the pattern is traced; ask outside of jit"
+            )
+        return is_increasing(indices.host, indptr.host)
+
+
+@tree.register
+@frozen(eq=False, repr=False)
+class CSR(Compressed):
+    """A sparse matrix in compressed rows.
+
+    **Meaning**:
+
+        for i in range(rows):
+            for p in range(indptr[i], indptr[i + 1]):
+                dense[i, indices[p]] += data[p]
+
+    The pattern of concrete arrays is fixed: part of the pytree's structure, so that
+    only `data` is a leaf. That of traced arrays, and of `.padded()`, consists of
+    leaves. Values and concrete indices are checked; traced ones cannot be.
+
+    Args:
+        data: values, of shape (nse,).
+        indices: column of each value, of shape (nse,).
+        indptr: where the rows begin among the values, of shape (rows + 1,).
+        shape: (rows, columns).
+
+    Raises:
+        ShapeError: when shapes do not fit each other.
+        DTypeError: when indices are no integers, or do not fit int32.
+        OutOfRangeError: when a concrete index is outside [0, columns).
+        UserError: when a concrete `indptr` decreases, or ends elsewhere.
+
+    Example:
+        >>> import rxcore as rx
+        >>> A = rx.sparse.CSR([1.0, 2.0, 3.0], [0, 2, 1], [0, 2, 3], (2, 3))
+        >>> A @ rx.asarray([1.0, 10.0, 100.0])
+        Array([201.,  30.], dtype=float32)
+    """
+
+    @classmethod
+    def from_dense(cls, x: Any, nse: int | None = None) -> CSR:
+        """Return the elements of a matrix that are not zero.
+
+        Args:
+            x: matrix.
+            nse: elements to store; needed where `x` is traced, and gives a padded
+                pattern. Elements beyond it are dropped.
+
+        Returns:
+            A canonical CSR.
+
+        Raises:
+            ShapeError: when `x` is no matrix.
+            TraceError: when `x` is traced and `nse` is missing.
+        """
+        data, row, column = dense_elements(x, nse, "CSR.from_dense")
+        shape = rnp.shape(x)
+        starts = rnp.searchsorted(row, rnp.arange(shape[0] + 1, dtype=dtypes.int32))
+        settle = fix if nse is None else _as_it_is
+        parts = {"_indices": settle(column), "_indptr": settle(starts)}
+        made: CSR = assembled(cls, data=data, **parts, shape=shape)
+        return made
+
+    def to_dense(self) -> Any:
+        """Return the dense matrix; elements at equal places add up."""
+        row = line_of_each(self.indptr, self.nse)
+        return scattered(self.data, row, self.indices, self.shape)
+
+    @classmethod
+    def from_scipy(cls, a: Any) -> CSR:
+        """Return a SciPy matrix or array in any of its formats.
+
+        A CSR with int32 indices shares its memory: do not write to it afterwards.
+        """
+        a = a.tocsr()
+        names, ends = shared_index(a.indices), shared_index(a.indptr)
+        return cls(shared(a.data), names, ends, a.shape)
+
+    def to_scipy(self) -> Any:
+        """Return a SciPy CSR array, which shares memory and is read-only."""
+        a = self.fixed()
+        parts = (a.data.host, a.indices.host, a.indptr.host)
+        return scipy_sparse.csr_array(parts, shape=a.shape, copy=False)
+
+    @property
+    def T(self) -> CSC:  # noqa: N802 - NumPy's name
+        """The transposed matrix, in compressed columns: nothing moves."""
+        made: CSC = self.relabelled(CSC)
+        return made
+
+    def transpose(self) -> CSR:
+        """Return the transposed matrix in compressed rows.
+
+        The order of a fixed pattern is computed once; after that only values move.
+        """
+        made: CSR = self.by_other_axis(CSC).relabelled(CSR)
+        return made
+
+    def __matmul__(self, x: Any) -> Any:
+        return times(self, x, "CSR @ x")
+
+
+@tree.register
+@frozen(eq=False, repr=False)
+class CSC(Compressed):
+    """A sparse matrix in compressed columns.
+
+    **Meaning**:
+
+        for j in range(columns):
+            for p in range(indptr[j], indptr[j + 1]):
+                dense[indices[p], j] += data[p]
+
+    See `CSR` for what the pattern is to transforms.
+
+    Args:
+        data: values, of shape (nse,).
+        indices: row of each value, of shape (nse,).
+        indptr: where the columns begin among the values, of shape (columns + 1,).
+        shape: (rows, columns).
+
+    Raises:
+        ShapeError: when shapes do not fit each other.
+        DTypeError: when indices are no integers, or do not fit int32.
+        OutOfRangeError: when a concrete index is outside [0, rows).
+        UserError: when a concrete `indptr` decreases, or ends elsewhere.
+
+    Example:
+        >>> import rxcore as rx
+        >>> A = rx.sparse.CSC([1.0, 2.0], [1, 0], [0, 1, 2], (2, 2))
+        >>> A.to_dense()
+        Array([[0., 2.],
+               [1., 0.]], dtype=float32)
+    """
+
+    @property
+    def _lines(self) -> tuple[int, int]:
+        return self.shape[::-1]
+
+    @classmethod
+    def from_dense(cls, x: Any, nse: int | None = None) -> CSC:
+        """Return the elements of a matrix that are not zero: see `CSR.from_dense`."""
+        made: CSC = CSR.from_dense(rnp.asarray(x).T, nse).relabelled(cls)
+        return made
+
+    def to_dense(self) -> Any:
+        """Return the dense matrix; elements at equal places add up."""
+        column = line_of_each(self.indptr, self.nse)
+        return scattered(self.data, self.indices, column, self.shape)
+
+    @classmethod
+    def from_scipy(cls, a: Any) -> CSC:
+        """Return a SciPy matrix or array: see `CSR.from_scipy`."""
+        a = a.tocsc()
+        names, ends = shared_index(a.indices), shared_index(a.indptr)
+        return cls(shared(a.data), names, ends, a.shape)
+
+    def to_scipy(self) -> Any:
+        """Return a SciPy CSC array, which shares memory and is read-only."""
+        a = self.fixed()
+        parts = (a.data.host, a.indices.host, a.indptr.host)
+        return scipy_sparse.csc_array(parts, shape=a.shape, copy=False)
+
+    @property
+    def T(self) -> CSR:  # noqa: N802 - NumPy's name
+        """The transposed matrix, in compressed rows: nothing moves."""
+        made: CSR = self.relabelled(CSR)
+        return made
+
+    def __matmul__(self, x: Any) -> Any:
+        return times(self.by_other_axis(CSR), x, "CSC @ x")
+
+
+def times(a: CSR, x: Any, call: str) -> Any:
+    """Return the product of a CSR with a dense vector or matrix.
+
+    Raises:
+        ShapeError: when the shapes do not fit.
+        TreeError: when `x` is no array.
+    """
+    x = as_numeric(x, call)
+    if x.ndim not in (1, 2) or x.shape[0] != a.shape[1]:
+        raise errors.ShapeError(
+            f"{call}: a matrix of shape {a.shape} does not fit an operand of shape"
+            f" {x.shape}: expected ({a.shape[1]},) or ({a.shape[1]}, n)"
+        )
+    data, x = promote([a.data, x], call=call)
+    return run(_product, a.with_data(data), x)
+
+
+def _product(a: CSR, x: Any) -> Any:
+    return products.csr_matmul.bind(
+        a.data, a.product_indices(), a.indptr, x, shape=a.shape
+    )
+
+
+def _as_it_is(x: Any) -> Any:
+    return x

@@ -1,0 +1,138 @@
+"""Index arrays of sparse matrices: part of the structure, or leaves.
+
+A pattern of concrete arrays is fixed: it belongs to the structure of the pytree, as a
+shape does. So `grad`, `vmap` and optimizers see the values alone, `jit` compiles for the
+pattern, and what is computed from the pattern (its transposed order, say) is computed
+once. A padded pattern consists of leaves: it may change from call to call.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from attrs import define, field, frozen
+
+from rxcore.base import dtypes, errors, tree
+from rxcore.ir.types import Type
+from rxcore.runtime.array import Array, asarray, from_host
+
+__all__ = [
+    "Fixed",
+    "Held",
+    "assembled",
+    "fix",
+    "index_array",
+    "read",
+    "shared",
+    "shared_index",
+]
+
+_SAMPLED = 64
+
+
+# Not frozen: it remembers what was computed of the array.
+@define(eq=False)
+class Held:
+    """An index array that is part of a structure; equal elements, equal structure."""
+
+    array: Array
+    _hash: int | None = field(default=None, init=False)
+    _narrow: Array | None = field(default=None, init=False)
+
+    def __hash__(self) -> int:
+        """Hash the length and a few elements: comparison decides."""
+        if self._hash is None:
+            host = self.array.host
+            step = max(1, host.size // _SAMPLED)
+            self._hash = hash((host.dtype.str, host.shape, host[::step].tobytes()))
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        """Say whether the elements are equal."""
+        if self is other:
+            return True
+        if not isinstance(other, Held) or hash(self) != hash(other):
+            return False
+        same = self.array is other.array
+        return same or np.array_equal(self.array.host, other.array.host)
+
+    def narrow(self, bound: int) -> Array:
+        """Return the array in 16 bits where all numbers below a bound fit.
+
+        Half of what a product reads besides values are indices.
+        """
+        if bound > 1 << 16 or self.array.dtype != dtypes.int32:
+            return self.array
+        if self._narrow is None:
+            host = self.array.host.astype(np.uint16)
+            self._narrow = from_host(host, Type(host.dtype, host.shape))
+        return self._narrow
+
+
+@tree.register
+@frozen
+class Fixed:
+    """A node without leaves around an index array."""
+
+    held: Held = field(metadata={"static": True})
+
+
+def fix(x: Any) -> Any:
+    """Make a concrete index array part of the structure; leave others alone."""
+    if isinstance(x, np.ndarray | list):
+        x = index_array(x)
+    return Fixed(Held(x)) if isinstance(x, Array) else x
+
+
+def read(x: Any) -> Any:
+    """Return the index array of a field."""
+    return x.held.array if isinstance(x, Fixed) else x
+
+
+def index_array(x: Any) -> Any:
+    """Return an int32 Array of concrete indices; a traced one keeps its dtype.
+
+    Raises:
+        DTypeError: when they are no integers, or do not fit int32.
+    """
+    if not isinstance(x, Array | np.ndarray | list):
+        return x
+    host = x.host if isinstance(x, Array) else np.asarray(x)
+    if host.dtype == np.int32:
+        return x if isinstance(x, Array) else asarray(x)
+    if host.size == 0:
+        host = host.astype(np.int32)
+    if host.dtype.kind not in "iu":
+        raise errors.DTypeError(
+            f"sparse: indices must be integers, got {host.dtype.name}"
+        )
+    if host.size and not -(2**31) <= host.min() <= host.max() < 2**31:
+        raise errors.DTypeError(
+            f"sparse: indices must fit int32, got numbers up to {host.max()}"
+        )
+    return asarray(host.astype(np.int32))
+
+
+def shared(x: Any) -> Any:
+    """Wrap an ndarray without a copy; who writes to it changes the Array too."""
+    if not isinstance(x, np.ndarray) or not x.flags.c_contiguous:
+        return asarray(x)
+    if x.dtype not in dtypes.ALL:
+        return asarray(x)
+    view = x.view()
+    view.flags.writeable = False
+    return Array.of_host(Type(np.dtype(x.dtype), x.shape), view)
+
+
+def shared_index(x: Any) -> Any:
+    """Wrap int32 indices without a copy; others are converted."""
+    return shared(x) if np.asarray(x).dtype == np.int32 else index_array(x)
+
+
+def assembled(cls: type[Any], **fields: Any) -> Any:
+    """Return an instance of an attrs class with these fields, as they are."""
+    made = object.__new__(cls)
+    for name, value in fields.items():
+        object.__setattr__(made, name, value)
+    return made
