@@ -6,6 +6,7 @@ from attrs import frozen
 
 from rxcore_kernels import host
 from rxcore_kernels import integer_matmul_amx as amx
+from rxcore_kernels import integer_matmul_short as short
 from rxcore_kernels.host import Features
 from rxcore_kernels.integer_matmul_pack import (
     HELD,
@@ -28,6 +29,9 @@ __all__ = ["A_DTYPES", "B_DTYPES", "available_paths", "plan_integer_matmul"]
 A_DTYPES = ("uint8", "int8")
 B_DTYPES = ("int8", "int4", "uint4")
 
+SHORT = 16
+"""Rows of A up to which B is read in place."""
+
 _PACK_BLOCK = 64
 """Steps of a panel that a thread packs at a time."""
 
@@ -42,6 +46,11 @@ class _Product:
     m: int
     n: int
     k: int
+
+    @property
+    def reading(self) -> int:
+        """Elements of B, counted as multiply-adds that would take as long."""
+        return self.batch * self.k * self.n
 
     @property
     def work(self) -> int:
@@ -127,9 +136,40 @@ def plan_integer_matmul(
     product = _Product(a_dtype == "int8", b_dtype, batch, m, n, k)
     if batch * m * n == 0:
         return Plan((), by_rows=True)
+    if choose_tile(path).group == 4 and m <= SHORT:
+        return _plan_strips(choose_tile(path), product)
     if path == "amx":
         return _plan_tiles(product)
     return _plan_dots(choose_tile(path), product)
+
+
+def _plan_strips(tile: DotTile, p: _Product) -> Plan:
+    """Plan a product of few rows, with B read in place."""
+    a_dtype = "int8" if p.signed else "uint8"
+    rows = p.m + short.needs_ones(a_dtype, p.format)
+    groups = -(-p.k // short.GROUP)
+    most = min(1024, short.SUMS // rows // short.LINE * short.LINE)
+    # Strips enough for all threads, of equal width.
+    strips = max(-(-p.n // most), min(4, -(-p.n // (4 * short.LINE))))
+    strip = -(-p.n // strips)
+    strip = -(-strip // short.LINE) * short.LINE
+    strips = -(-p.n // strip)
+    a_bytes = groups * rows * short.GROUP
+    lines = p.batch * rows
+    arrange = Step(
+        short.arrange_source(a_dtype, p.format),
+        (In(0), Scratch(0), Scratch(1), p.m, rows, p.k),
+        *(0, lines, split(lines, lines * p.k // 4, 1)),
+    )
+    product = Step(
+        short.strip_source(tile, a_dtype, p.format),
+        (
+            *(Scratch(0), In(1), Out(0), Scratch(1), p.m, rows, p.n, p.k),
+            *(a_bytes, -(-p.k // HELD[p.format]) * p.n, strip, strips),
+        ),
+        *(0, p.batch * strips, split(p.batch * strips, p.reading, 1)),
+    )
+    return Plan((arrange, product), (max(64, p.batch * a_bytes), 4 * lines))
 
 
 def _plan_tiles(p: _Product) -> Plan:
