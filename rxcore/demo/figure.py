@@ -1,0 +1,96 @@
+"""The demo's page: accuracy against bytes, masks, spikes, the cost model's terms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rxcore.base.lazy import LazyModule
+from rxcore.demo.record import Method, Pictures
+
+__all__ = ["draw_page"]
+
+matplotlib = LazyModule("matplotlib", "demo")
+figure = LazyModule("matplotlib.figure", "demo")
+
+INK, GREY = "#22252a", "#9aa3ad"
+COLORS = ("#2f6db5", "#c8322b", "#3a8f5c", "#b07a1e", "#7b4fa3", "#20868c", "#555c66")
+PARTS = ("launch", "memory", "arithmetic", "serial", "transfers")
+
+
+def draw_page(methods: Sequence[Method], pictures: Pictures, path: Path) -> None:
+    """Draw the page and save it.
+
+    Args:
+        methods: what was measured of each way to predict.
+        pictures: masks, spikes, and the cost model's terms.
+        path: where the figure goes; its folder is made.
+    """
+    style = {
+        "axes.edgecolor": GREY,
+        "axes.labelcolor": INK,
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "axes.titlelocation": "left",
+        "axes.titleweight": "bold",
+        "font.size": 8,
+        "text.color": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
+    }
+    with matplotlib.rc_context(style):
+        page = figure.Figure(figsize=(11, 7.4), dpi=110, layout="constrained")
+        grid = page.add_gridspec(2, 6)
+        _draw_sizes(page.add_subplot(grid[0, :3]), methods)
+        _draw_terms(page.add_subplot(grid[0, 3:]), pictures)
+        for k, (title, mask) in enumerate(pictures.masks[:3]):
+            _draw_mask(page.add_subplot(grid[1, k]), title, mask)
+        _draw_spikes(page.add_subplot(grid[1, 3:]), pictures)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        page.savefig(path)
+
+
+def _draw_sizes(axes: Any, methods: Sequence[Method]) -> None:
+    for k, m in enumerate(methods):
+        x, y = m.nbytes / 1000, 100 * m.accuracy
+        axes.scatter(x, y, color=COLORS[k % len(COLORS)], zorder=3, s=30)
+        axes.annotate(
+            m.name, (x, y), xytext=(5, 4), textcoords="offset points", fontsize=7
+        )
+    axes.set_xscale("log")
+    axes.set(xlabel="kB stored, everything counted", ylabel="held-out accuracy, %")
+    axes.set_title("Accuracy against bytes")
+    axes.margins(x=0.22, y=0.15)
+    axes.grid(color=GREY, alpha=0.25, linewidth=0.6)
+
+
+def _draw_terms(axes: Any, pictures: Pictures) -> None:
+    names = [name for name, _ in pictures.terms]
+    left = np.zeros(len(names))
+    for k, part in enumerate(PARTS):
+        width = np.asarray([terms.get(part, 0.0) for _, terms in pictures.terms])
+        if width.any():
+            axes.barh(names, width * 1e6, left=left, color=COLORS[k], label=part)
+            left += width * 1e6
+    axes.set_xlabel(
+        "microseconds, predicted; parts that overlap hide behind the largest"
+    )
+    axes.set_title("What the cost model sees, batch of 256")
+    axes.invert_yaxis()
+    axes.legend(frameon=False, fontsize=7)
+
+
+def _draw_mask(axes: Any, title: str, mask: Any) -> None:
+    axes.imshow(mask, cmap="gray_r", aspect="auto", interpolation="nearest")
+    axes.set_title(title, fontsize=7)
+    axes.set(xticks=[], yticks=[])
+
+
+def _draw_spikes(axes: Any, pictures: Pictures) -> None:
+    times, neurons = np.nonzero(np.asarray(pictures.spikes))
+    axes.scatter(times, neurons, s=3, marker="|", color=COLORS[0], linewidths=0.8)
+    axes.set(xlabel="time step", ylabel="hidden neuron")
+    axes.set_title(f"Spikes while it looks at a {pictures.digit}")
