@@ -123,7 +123,7 @@ def test_spikingjelly_lif(tau: float) -> None:
     torch = load("torch")
     load("spikingjelly")
     neuron = importlib.import_module("spikingjelly.activation_based.neuron")
-    node = neuron.LIFNode(tau=tau, step_mode="m", backend="torch")
+    node = neuron.LIFNode(tau=tau, step_mode="m")
     spikes = node(torch.from_numpy(XS * 8))
     _, found = snn.lif_scan({"tau": tau}, None, XS * 8, convention="spikingjelly")
     np.testing.assert_array_equal(np.asarray(found), values(spikes))
