@@ -8,11 +8,13 @@ from a stream of data; `matmul` multiplies integers.
 from __future__ import annotations
 
 from rxcore.quant.fake import fake_quant, lsq_scale
+from rxcore.quant.histogram import Histogram, percentile
 from rxcore.quant.matmul import matmul
 from rxcore.quant.profiles import PROFILES, Profile
 from rxcore.quant.qtensor import QTensor
 from rxcore.quant.quantize import dequantize, quantize
 from rxcore.quant.report import Report, report
+from rxcore.quant.search import kl, mse
 from rxcore.quant.spec import QuantSpec
 from rxcore.quant.statistics import (
     Calibrator,
@@ -26,6 +28,7 @@ from rxcore.quant.statistics import (
 __all__ = [
     "PROFILES",
     "Calibrator",
+    "Histogram",
     "MinMax",
     "MovingAverage",
     "Profile",
@@ -35,10 +38,13 @@ __all__ = [
     "Statistics",
     "dequantize",
     "fake_quant",
+    "kl",
     "lsq_scale",
     "matmul",
     "minmax",
     "moving_average",
+    "mse",
+    "percentile",
     "quantize",
     "report",
 ]

@@ -71,7 +71,7 @@ def summable(w: QTensor) -> bool:
     sizes=st.tuples(SIZES, SIZES, SIZES),
     seed=SEEDS,
 )
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_products_are_those_of_the_numbers(
     specs: Any, sizes: tuple[int, int, int], seed: int
 ) -> None:
@@ -97,7 +97,7 @@ def rounded_scale(q: QTensor) -> Any:
 
 
 @given(specs=pairs(), sizes=st.tuples(SIZES, SIZES, SIZES), seed=SEEDS)
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_faked_products_are_integer_products_bit_for_bit(
     specs: Any, sizes: tuple[int, int, int], seed: int
 ) -> None:

@@ -11,6 +11,7 @@ import rxcore as rx
 from rxcore.quant import QuantSpec, dequantize, fake_quant, minmax, quantize
 
 SEEDS = st.integers(0, 999)
+FACTOR = 0.25
 
 
 def samples(seed: int, shape: tuple[int, ...]) -> Any:
@@ -136,17 +137,17 @@ def test_torch_learns_the_same_scales(axis: int | None) -> None:
         # Ties are rounded before the zero point is added here, after it there.
         zero = (zero // 2 * 2).astype(np.float32)
         leaves = [torch.tensor(a, requires_grad=True) for a in (x, scale, zero)]
-        ends, factor = (spec.lowest, spec.highest), 0.25
+        ends = spec.lowest, spec.highest
         if axis is None:
             call = torch._fake_quantize_learnable_per_tensor_affine
-            out = call(*leaves, *ends, factor)
+            out = call(*leaves, *ends, FACTOR)
         else:
             call = torch._fake_quantize_learnable_per_channel_affine
-            out = call(*leaves, axis, *ends, factor)
+            out = call(*leaves, axis, *ends, FACTOR)
         (out * torch.tensor(weight)).sum().backward()
 
         def loss(x: Any, scale: Any, zero: Any, w: Any = weight) -> Any:
-            y = fake_quant(x, spec, scale, zero, scale_gradient=factor)
+            y = fake_quant(x, spec, scale, zero, scale_gradient=FACTOR)
             return (y * w).sum()
 
         found = rx.grad(loss, argnums=(0, 1, 2))(*map(rx.asarray, (x, scale, zero)))
