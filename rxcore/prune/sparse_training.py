@@ -16,6 +16,7 @@ from rxcore.control.cond import cond
 from rxcore.control.jit import jit
 from rxcore.ops.convert import convert
 from rxcore.ops.largest_mask import largest_mask
+from rxcore.ops.rigl import rigl
 from rxcore.prune.allocate import Method, allocate
 from rxcore.prune.apply import apply, mask_gradients, prunable
 from rxcore.prune.leaves import beside, float_leaves, known
@@ -504,20 +505,29 @@ def _change_leaf(
     config: RigL,
 ) -> Any:
     count = config.changed(active, step)
-    if not config.regrow:
-        count = rnp.minimum(count, w.size - active)
-    flat, old, slope = (rnp.reshape(x, (-1,)) for x in (w, mask, g))
-    kept, count = _kept(flat, old, active, count, config)
-    taken = kept if config.regrow else old
-    size = rnp.abs(slope)
-    grown = largest_mask(rnp.where(taken, -1, size), count)
-    new = rnp.reshape(kept | grown, w.shape)
+    flat, slope, old = (rnp.reshape(x, (-1,)) for x in (w, g, mask))
+    if config.regrow and config.drop == "magnitude":
+        made = rigl(flat, slope, old, active, count)
+        new, moved = (rnp.reshape(x, w.shape) for x in made)
+    else:
+        marks = _new_mask(flat, slope, old, active, count, config)
+        new = rnp.reshape(marks, w.shape)
+        moved = rnp.where(mask & new, w, rnp.zeros((), w.dtype))
     stays = mask & new
-    value = _grown_value(w, mask, g, key, config)
-    moved = rnp.where(stays, w, rnp.where(new, value, rnp.zeros((), w.dtype)))
+    if config.grown != "zeros":
+        value = _grown_value(w, mask, g, key, config)
+        moved = rnp.where(new & ~mask, value, moved)
     keeps = stays if config.moments == "inactive" else stays | ~new
     rest = [rnp.where(keeps, m, rnp.zeros((), m.dtype)) for m in moments]
     return new, moved, rest
+
+
+def _new_mask(w: Any, g: Any, mask: Any, active: Any, count: Any, config: RigL) -> Any:
+    if not config.regrow:
+        count = rnp.minimum(count, w.size - active)
+    kept, count = _kept(w, mask, active, count, config)
+    taken = kept if config.regrow else mask
+    return kept | largest_mask(rnp.where(taken, -1, rnp.abs(g)), count)
 
 
 def _kept(w: Any, mask: Any, active: Any, count: Any, config: RigL) -> tuple[Any, Any]:
