@@ -9,6 +9,7 @@ VENV ?= .venv
 JOBS ?= 2
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+DEMO_ARGS ?=
 
 # The first interpreter that is new enough; `make PYTHON=/path/to/python` overrides it.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
@@ -19,16 +20,18 @@ BIN := $(VENV)/bin
 PY := $(BIN)/python
 READY := $(VENV)/ready
 PEERS := $(VENV)/peers
+NOTEBOOKS := $(VENV)/notebooks
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
 
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup demo test test-all doctest readme bench lint format lock clean
+.PHONY: help setup demo test test-all notebooks doctest readme bench lint format lock clean
 
 help:
-	@echo "make demo       train a classifier of handwritten digits (sets everything up)"
+	@echo "make demo       make a network that reads digits smaller and faster, in one table"
 	@echo "make test       the tests, with a fixed choice of examples"
 	@echo "make test-all   the full product of ops, types and targets, and long fuzzing"
+	@echo "make notebooks  run the notebooks from beginning to end"
 	@echo "make doctest    the examples in the docstrings"
 	@echo "make readme     the examples in README.md"
 	@echo "make lint       format check, ruff, mypy --strict, import layers"
@@ -57,8 +60,14 @@ $(PEERS): $(READY)
 	  > $(VENV)/peers.log 2>&1 || { cat $(VENV)/peers.log; exit 1; }
 	@touch $@
 
+$(NOTEBOOKS): $(READY)
+	@echo "Installing what runs notebooks (once) ..."
+	@$(PIP) install --quiet --no-build-isolation -c requirements.lock -e '.[notebooks]' \
+	  > $(VENV)/notebooks.log 2>&1 || { cat $(VENV)/notebooks.log; exit 1; }
+	@touch $@
+
 demo: $(READY)
-	@$(PY) notebooks/digits.py
+	@$(PY) -m rxcore demo --goal 0.96 $(DEMO_ARGS)
 
 test: $(READY)
 	@$(PY) -m pytest -q -n $(JOBS) --hypothesis-profile=ci $(PYTEST_ARGS)
@@ -73,6 +82,11 @@ doctest: $(READY)
 
 readme: $(READY)
 	@$(PY) -m pytest -q tests/project/test_readme.py
+
+notebooks: $(NOTEBOOKS)
+	@for n in notebooks/*.py; do echo "$$n"; \
+	  $(PY) -m jupytext --quiet --to ipynb --execute --output $(VENV)/notebook.ipynb $$n \
+	  || exit 1; done
 
 bench: $(PEERS)
 	@$(PY) -m benchmarks core $(BENCH_ARGS)

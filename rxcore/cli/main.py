@@ -12,6 +12,7 @@ from rxcore import __version__
 from rxcore.base import errors
 from rxcore.cli.cache import cache
 from rxcore.cli.calibrate import calibrate
+from rxcore.cli.demo import demo
 from rxcore.cli.devices import devices
 from rxcore.cli.doctor import doctor
 from rxcore.cli.explain import explain
@@ -62,5 +63,5 @@ def main() -> None:
     """  # noqa: D301 - click's mark, no escape
 
 
-for _command in (devices, doctor, calibrate, explain, cache):
+for _command in (demo, devices, doctor, calibrate, explain, cache):
     main.add_command(_command)

@@ -46,45 +46,62 @@ def draw_page(methods: Sequence[Method], pictures: Pictures, path: Path) -> None
         grid = page.add_gridspec(2, 6)
         _draw_sizes(page.add_subplot(grid[0, :3]), methods)
         _draw_terms(page.add_subplot(grid[0, 3:]), pictures)
-        for k, (title, mask) in enumerate(pictures.masks[:3]):
-            _draw_mask(page.add_subplot(grid[1, k]), title, mask)
+        for k, (title, weights) in enumerate(pictures.weights[:3]):
+            _draw_weights(page.add_subplot(grid[1, k]), title, weights)
         _draw_spikes(page.add_subplot(grid[1, 3:]), pictures)
         path.parent.mkdir(parents=True, exist_ok=True)
         page.savefig(path)
 
 
 def _draw_sizes(axes: Any, methods: Sequence[Method]) -> None:
-    for k, m in enumerate(methods):
+    # Neighbours get their names above and below in turn, so that they do not overlap.
+    order = sorted(range(len(methods)), key=lambda k: methods[k].nbytes)
+    for rank, k in enumerate(order):
+        m, above = methods[k], rank % 2 == 0
         x, y = m.nbytes / 1000, 100 * m.accuracy
         axes.scatter(x, y, color=COLORS[k % len(COLORS)], zorder=3, s=30)
         axes.annotate(
-            m.name, (x, y), xytext=(5, 4), textcoords="offset points", fontsize=7
+            m.name,
+            (x, y),
+            xytext=(0, 6 if above else -6),
+            textcoords="offset points",
+            ha="center",
+            va="bottom" if above else "top",
+            fontsize=7,
         )
     axes.set_xscale("log")
     axes.set(xlabel="kB stored, everything counted", ylabel="held-out accuracy, %")
     axes.set_title("Accuracy against bytes")
-    axes.margins(x=0.22, y=0.15)
+    axes.margins(x=0.15, y=0.15)
     axes.grid(color=GREY, alpha=0.25, linewidth=0.6)
 
 
 def _draw_terms(axes: Any, pictures: Pictures) -> None:
     names = [name for name, _ in pictures.terms]
+    rows = [[terms.get(part, 0.0) for part in PARTS] for _, terms in pictures.terms]
+    seconds = np.asarray(rows)
+    totals = seconds.sum(1)
+    shares = 100 * seconds / np.maximum(totals, 1e-30)[:, None]
     left = np.zeros(len(names))
     for k, part in enumerate(PARTS):
-        width = np.asarray([terms.get(part, 0.0) for _, terms in pictures.terms])
-        if width.any():
-            axes.barh(names, width * 1e6, left=left, color=COLORS[k], label=part)
-            left += width * 1e6
-    axes.set_xlabel(
-        "microseconds, predicted; parts that overlap hide behind the largest"
-    )
-    axes.set_title("What the cost model sees, batch of 256")
+        if shares[:, k].any():
+            axes.barh(names, shares[:, k], left=left, color=COLORS[k], label=part)
+            left += shares[:, k]
+    for k, total in enumerate(totals):
+        axes.text(101, k, f"{total * 1e6:,.0f} us", va="center", fontsize=7)
+    axes.set(xlim=(0, 112), xlabel="share of the predicted time of a batch of 256, %")
+    axes.set_title("What the cost model sees")
     axes.invert_yaxis()
-    axes.legend(frameon=False, fontsize=7)
+    axes.legend(
+        frameon=False, fontsize=7, ncols=5, loc="lower left", bbox_to_anchor=(0, -0.28)
+    )
 
 
-def _draw_mask(axes: Any, title: str, mask: Any) -> None:
-    axes.imshow(mask, cmap="gray_r", aspect="auto", interpolation="nearest")
+def _draw_weights(axes: Any, title: str, weights: Any) -> None:
+    size = np.abs(weights)
+    most = float(np.quantile(size[size > 0], 0.9)) if size.any() else 1.0
+    shown = {"cmap": "gray_r", "aspect": "auto", "interpolation": "nearest"}
+    axes.imshow(size, vmin=0, vmax=most, **shown)
     axes.set_title(title, fontsize=7)
     axes.set(xticks=[], yticks=[])
 

@@ -39,13 +39,13 @@ class Pictures:
     """What is drawn beside the table.
 
     Args:
-        masks: titles, and weights that are kept, as matrices of 0 and 1.
+        weights: titles, and matrices of weights, 0 where they were removed.
         spikes: (time, neurons), of one image.
         digit: the image's class.
         terms: for some methods the cost model's terms in seconds, by name.
     """
 
-    masks: tuple[tuple[str, Any], ...]
+    weights: tuple[tuple[str, Any], ...]
     spikes: Any
     digit: int
     terms: tuple[tuple[str, dict[str, float]], ...]
