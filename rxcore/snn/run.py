@@ -64,6 +64,7 @@ def packed(spikes: Any) -> Any:
     missing = -count % 8
     if missing:
         bits = rnp.pad(bits, [(0, 0)] * len(front) + [(0, missing)])
-    bits = bits.reshape(*front, (count + missing) // 8, 8)
-    weights = rnp.asarray([1 << k for k in range(8)], dtypes.uint8)
-    return convert(rnp.sum(bits * weights, -1), dtypes.uint8)
+    byte = bits[..., 0::8]
+    for k in range(1, 8):
+        byte = byte | (bits[..., k::8] << k)
+    return byte
