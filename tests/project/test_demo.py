@@ -65,7 +65,7 @@ def test_data_of_the_users_own(tmp_path):
     y = rng.integers(0, 3, 240)
     x = rng.normal(y[:, None], 0.3, (240, 12)).astype(np.float32)
     np.savez(tmp_path / "mine.npz", x=x, y=y)
-    given = ("--data", tmp_path / "mine.npz", "--epochs", 8, "--json")
+    given = ("--data", tmp_path / "mine.npz", "--epochs", 60, "--json")
     found = methods_of(run(*given, "--output", tmp_path / "page.png"))
     assert found[0]["accuracy"] > 0.9
 
