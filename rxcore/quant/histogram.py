@@ -97,7 +97,7 @@ def histogram_calibrator(
     def empty(counts: Shape) -> Histogram:
         zeros = rnp.zeros((*counts, sides, stored), dtypes.int64)
         ends = rnp.full(counts, rnp.inf), rnp.full(counts, -rnp.inf)
-        limit = rnp.full(counts, 2.0**-125, dtypes.float32)
+        limit = rnp.full(counts, 2.0**-99, dtypes.float32)
         return Histogram(zeros, limit, *ends, method, spec)
 
     def observe(x: Any) -> Histogram:
@@ -135,9 +135,10 @@ def _mirrored(spec: Any) -> bool:
 
 
 def _power_above(x: Any) -> Any:
-    """Return the power of two above each float32, from 2**-125 to 2**127."""
+    """Return the power of two above each float32, from 2**-99 to 2**127."""
+    # Bins divided by the limit are finite too.
     exponent = (bitcast(x, dtypes.int32) >> 23) & 255
-    return bitcast((clamp(1, exponent, 253) + 1) << 23, dtypes.float32)
+    return bitcast((clamp(27, exponent, 253) + 1) << 23, dtypes.float32)
 
 
 def _rows(x: Any, grid: Grid) -> Any:
@@ -191,28 +192,33 @@ def _pick(values: Any, at: Any) -> Any:
 
 @frozen
 class Percentile:
-    """A share of the numbers has a code."""
+    """So many of a hundred numbers have a code."""
 
-    share: float
+    percent: float
 
     def choose(self, h: Histogram) -> tuple[Any, Any]:
         """Return the range, no wider than the data."""
-        if h.spec.symmetric:
-            counts, edges = convert(h.magnitudes(), dtypes.float64), h.edges()
-            upto = before_each(counts)
-            wanted = self.share * upto[..., -1:]
-            largest = _pick(edges[..., 1:], _first(upto[..., 1:] >= wanted))
+        if h.counts.shape[-2] == 1 or h.spec.symmetric:
+            upto = before_each(convert(h.magnitudes(), dtypes.float64))
+            wanted = upto[..., -1:] - self.beyond(upto, 1)
+            largest = _pick(h.edges()[..., 1:], _first(upto[..., 1:] >= wanted))
             return within(-largest, largest, h)
         below, above = h.counts[..., 0, :], h.counts[..., 1, :]
         last = below.ndim - 1
         counts = concatenate([reverse(below, (last,)), above], axis=last)
         upto = before_each(convert(counts, dtypes.float64))
-        edges = h.edges()
+        edges, beyond = h.edges(), self.beyond(upto, 2)
         ends = concatenate([-reverse(edges, (last,)), edges[..., 1:]], axis=last)
-        cut = (1 - self.share) / 2 * upto[..., -1:]
-        low = _pick(ends[..., :-1], _first(upto[..., 1:] > cut))
-        high = _pick(ends[..., 1:], _first(upto[..., 1:] >= upto[..., -1:] - cut))
+        low = _pick(ends[..., :-1], _first(upto[..., 1:] > beyond))
+        most = upto[..., -1:] - beyond
+        high = _pick(ends[..., 1:], _first(upto[..., 1:] >= most))
         return within(low, high, h)
+
+    def beyond(self, upto: Any, sides: int) -> Any:
+        """Return how many numbers are cut off on each side."""
+        share = (100 - self.percent) / 100 / sides
+        # Decimal fractions are not exact.
+        return rnp.floor(share * upto[..., -1:] * (1 + 1e-9))
 
 
 def within(low: Any, high: Any, h: Histogram) -> tuple[Any, Any]:
@@ -260,4 +266,4 @@ def percentile(
         raise errors.UserError(
             f"quant.percentile: percent={percent}; expected 0 < percent <= 100"
         )
-    return histogram_calibrator("percentile", spec, Percentile(percent / 100), bins)
+    return histogram_calibrator("percentile", spec, Percentile(float(percent)), bins)
