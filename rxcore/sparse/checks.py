@@ -88,8 +88,8 @@ def check_compressed(call: str, indptr: Any, lines: int, nse: int) -> None:
     shape = np.shape(indptr.held.array if isinstance(indptr, Fixed) else indptr)
     if shape != (lines + 1,):
         raise errors.ShapeError(
-            f"{call}: indptr of shape {shape} does not fit {lines} lines: expected"
-            f" ({lines + 1},)"
+            f"{call}: indptr of shape {shape} does not fit a matrix with {lines} lines:"
+            f" expected ({lines + 1},)"
         )
     if not isinstance(indptr, Fixed):
         return

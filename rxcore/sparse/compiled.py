@@ -15,7 +15,8 @@ __all__ = ["run"]
 
 @functools.cache
 def _jitted(function: Callable[..., Any]) -> Callable[..., Any]:
-    return jit(function)
+    jitted: Callable[..., Any] = jit(function)
+    return jitted
 
 
 def run(function: Callable[..., Any], *args: Any) -> Any:

@@ -14,6 +14,7 @@ from rxcore.ops import csr as products
 from rxcore.ops.csr_pattern import transposed
 from rxcore.ops.families import promote
 from rxcore.runtime.array import Array, asarray
+from rxcore.sparse.add import added
 from rxcore.sparse.checks import (
     check_compressed,
     check_index,
@@ -26,7 +27,7 @@ from rxcore.sparse.dense import dense_elements, line_of_each, places_of, scatter
 from rxcore.sparse.held import Fixed, assembled, fix, read, shared, shared_index
 from rxcore.trace.bind import as_numeric
 
-__all__ = ["CSC", "CSR", "times"]
+__all__ = ["CSC", "CSR", "Compressed", "scaled", "times"]
 
 scipy_sparse = LazyModule("scipy.sparse", extra="peers")
 
@@ -92,16 +93,28 @@ class Compressed:
 
     def __repr__(self) -> str:
         kind = "fixed" if self.is_fixed else "padded"
-        return (
-            f"{type(self).__name__}({self.dtype.name}{list(self.shape)}, nse={self.nse},"
-            f" {kind} pattern)"
-        )
+        what = f"{self.dtype.name}{list(self.shape)}, nse={self.nse}"
+        return f"{type(self).__name__}({what}, {kind} pattern)"
 
     def _made(self, **changes: Any) -> Any:
         """Return a copy with other fields, as they are."""
         names = ("data", "_indices", "_indptr", "shape")
         fields = {name: getattr(self, name) for name in names}
         return assembled(type(self), **{**fields, **changes})
+
+    def remade(self, data: Any, indices: Any, indptr: Any) -> Any:
+        """Return a matrix of the same shape with these fields, as they are."""
+        return self._made(data=data, _indices=indices, _indptr=indptr)
+
+    def has_pattern_of(self, other: Any) -> bool:
+        """Say whether two matrices with fixed patterns have one pattern."""
+        mine, others = (self._indices, self._indptr), (other._indices, other._indptr)
+        return self.shape == other.shape and mine == others
+
+    @property
+    def other_size(self) -> int:
+        """How many different indices there are: the size of the axis not cut."""
+        return self._lines[1]
 
     def with_data(self, data: Any) -> Any:
         """Return the matrix of the same pattern with other values.
@@ -207,6 +220,22 @@ class Compressed:
             _indptr=self._indptr,
             shape=self.shape[::-1],
         )
+
+    def __add__(self, other: Any) -> Any:
+        return added(self, other, f"{type(self).__name__} + B")
+
+    def __sub__(self, other: Any) -> Any:
+        if not isinstance(other, Compressed):
+            return NotImplemented
+        return added(self, -other, f"{type(self).__name__} - B")
+
+    def __neg__(self) -> Any:
+        return self.with_data(-self.data)
+
+    def __mul__(self, factor: Any) -> Any:
+        return self.with_data(scaled(self.data, factor, f"{type(self).__name__} * s"))
+
+    __rmul__ = __mul__
 
     @property
     def is_canonical(self) -> bool:
@@ -412,6 +441,21 @@ def _product(a: CSR, x: Any) -> Any:
     return products.csr_matmul.bind(
         a.data, a.product_indices(), a.indptr, x, shape=a.shape
     )
+
+
+def scaled(data: Any, factor: Any, call: str) -> Any:
+    """Return values times a number.
+
+    Raises:
+        ShapeError: when the factor is no number.
+    """
+    factor = as_numeric(factor, call)
+    if factor.ndim:
+        raise errors.ShapeError(
+            f"{call}: expected a number, got shape {factor.shape}; see"
+            " sparse.scale_rows and sparse.scale_columns"
+        )
+    return data * factor
 
 
 def _as_it_is(x: Any) -> Any:

@@ -1,9 +1,9 @@
 """Index arrays of sparse matrices: part of the structure, or leaves.
 
 A pattern of concrete arrays is fixed: it belongs to the structure of the pytree, as a
-shape does. So `grad`, `vmap` and optimizers see the values alone, `jit` compiles for the
-pattern, and what is computed from the pattern (its transposed order, say) is computed
-once. A padded pattern consists of leaves: it may change from call to call.
+shape does. So `grad`, `vmap` and optimizers see the values alone, `jit` compiles for
+the pattern, and what is computed from the pattern (its transposed order, say) is
+computed once. A padded pattern consists of leaves: it may change from call to call.
 """
 
 from __future__ import annotations

@@ -1,0 +1,182 @@
+"""Matrices as lists of elements with their rows and columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from attrs import field, frozen
+
+from rxcore import numpy as rnp
+from rxcore.base import dtypes, tree
+from rxcore.base.lazy import LazyModule
+from rxcore.runtime.array import Array, asarray
+from rxcore.sparse.checks import check_index, check_lengths, check_shape
+from rxcore.sparse.csr import CSR, scaled, times
+from rxcore.sparse.dense import dense_elements, scattered
+from rxcore.sparse.held import (
+    Fixed,
+    assembled,
+    fix,
+    read,
+    shared,
+    shared_index,
+)
+
+__all__ = ["COO", "rows_of_coo"]
+
+scipy_sparse = LazyModule("scipy.sparse", extra="peers")
+
+
+@tree.register
+@frozen(eq=False, repr=False)
+class COO:
+    """A sparse matrix as a list of elements in any order: for interchange.
+
+    **Meaning**: `np.add.at(dense, (row, column), data)`
+
+    See `CSR` for what the pattern is to transforms. Products go through `CSR`.
+
+    Args:
+        data: values, of shape (nse,).
+        row: row of each value, of shape (nse,).
+        column: column of each value, of shape (nse,).
+        shape: (rows, columns).
+
+    Raises:
+        ShapeError: when shapes do not fit each other.
+        DTypeError: when indices are no integers, or do not fit int32.
+        OutOfRangeError: when a concrete index is out of range.
+
+    Example:
+        >>> import rxcore as rx
+        >>> rx.sparse.COO([1.0, 2.0, 3.0], [0, 1, 1], [1, 0, 0], (2, 2)).to_dense()
+        Array([[0., 1.],
+               [5., 0.]], dtype=float32)
+    """
+
+    data: Any
+    _row: Any = field(converter=fix)
+    _column: Any = field(converter=fix)
+    shape: tuple[int, int] = field(metadata={"static": True})
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "shape", check_shape("COO", self.shape))
+        if not hasattr(self.data, "dtype") or isinstance(self.data, np.ndarray):
+            object.__setattr__(self, "data", asarray(self.data))
+        check_lengths("COO", self.data, 1, row=self.row, column=self.column)
+        check_index("COO", "row", self._row, self.shape[0])
+        check_index("COO", "column", self._column, self.shape[1])
+
+    @property
+    def row(self) -> Any:
+        """The rows of the elements, int32."""
+        return read(self._row)
+
+    @property
+    def column(self) -> Any:
+        """The columns of the elements, int32."""
+        return read(self._column)
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype of the values."""
+        return self.data.dtype
+
+    @property
+    def nse(self) -> int:
+        """Number of stored elements, padding included."""
+        return int(self.data.shape[0])
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether the pattern is part of the structure."""
+        return isinstance(self._row, Fixed) and isinstance(self._column, Fixed)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of values and indices together."""
+        parts = (self.data, self.row, self.column)
+        return sum(x.size * x.dtype.itemsize for x in parts)
+
+    def __repr__(self) -> str:
+        kind = "fixed" if self.is_fixed else "padded"
+        what = f"{self.dtype.name}{list(self.shape)}, nse={self.nse}"
+        return f"COO({what}, {kind} pattern)"
+
+    @classmethod
+    def from_dense(cls, x: Any, nse: int | None = None) -> COO:
+        """Return the elements of a matrix that are not zero: see `CSR.from_dense`."""
+        data, row, column = dense_elements(x, nse, "COO.from_dense")
+        if nse is None:
+            row, column = fix(row), fix(column)
+        shape = rnp.shape(x)
+        made: COO = assembled(cls, data=data, _row=row, _column=column, shape=shape)
+        return made
+
+    def to_dense(self) -> Any:
+        """Return the dense matrix; elements at equal places add up."""
+        return scattered(self.data, self.row, self.column, self.shape)
+
+    @classmethod
+    def from_scipy(cls, a: Any) -> COO:
+        """Return a SciPy matrix or array: see `CSR.from_scipy`."""
+        a = a.tocoo()
+        row, column = shared_index(a.row), shared_index(a.col)
+        return cls(shared(a.data), row, column, a.shape)
+
+    def to_scipy(self) -> Any:
+        """Return a SciPy COO array, which shares memory and is read-only."""
+        row, column = self.row.host, self.column.host
+        inside = (row < self.shape[0]) & (column < self.shape[1])
+        parts = (self.data.host, row, column)
+        if not inside.all():
+            parts = tuple(part[inside] for part in parts)
+        places = (parts[1], parts[2])
+        return scipy_sparse.coo_array((parts[0], places), self.shape, copy=False)
+
+    def with_data(self, data: Any) -> COO:
+        """Return the matrix of the same pattern with other values."""
+        fields = {"_row": self._row, "_column": self._column, "shape": self.shape}
+        made: COO = assembled(COO, data=rnp.asarray(data), **fields)
+        return made
+
+    @property
+    def T(self) -> COO:  # noqa: N802 - NumPy's name
+        """The transposed matrix: nothing moves."""
+        fields = {"data": self.data, "shape": self.shape[::-1]}
+        made: COO = assembled(COO, _row=self._column, _column=self._row, **fields)
+        return made
+
+    def __mul__(self, factor: Any) -> COO:
+        return self.with_data(scaled(self.data, factor, "COO * s"))
+
+    __rmul__ = __mul__
+
+    def __matmul__(self, x: Any) -> Any:
+        return times(rows_of_coo(self), x, "COO @ x")
+
+
+def rows_of_coo(a: COO) -> CSR:
+    """Return a COO in compressed rows; elements of a row keep their order."""
+    rows = a.shape[0]
+    if isinstance(a.row, Array) and isinstance(a.column, Array):
+        row = a.row.host
+        order = np.argsort(row, kind="stable")
+        starts = np.searchsorted(row[order], np.arange(rows + 1)).astype(np.int32)
+        if (order[1:] > order[:-1]).all():
+            data, names = a.data, a.column
+        else:
+            data = rnp.take(a.data, asarray(order.astype(np.int32)), 0, mode="clip")
+            names = asarray(a.column.host[order])
+        ends: Any = asarray(starts)
+    else:
+        order = rnp.argsort(a.row)
+        data = rnp.take(a.data, order, 0, mode="clip")
+        names = rnp.take(a.column, order, 0, mode="clip")
+        counted = rnp.arange(rows + 1, dtype=dtypes.int32)
+        ends = rnp.searchsorted(rnp.take(a.row, order, 0, mode="clip"), counted)
+    if a.is_fixed:
+        names, ends = fix(names), fix(ends)
+    made: CSR = assembled(CSR, data=data, _indices=names, _indptr=ends, shape=a.shape)
+    return made
