@@ -184,7 +184,7 @@ def rule_of(
             f"{call}: params must be a mapping of names to arrays, got"
             f" {type(params).__name__}"
         )
-    if "reset" not in told and "v_reset" in params and choices["reset"] == "subtract":
+    if convention is None and "reset" not in told and "v_reset" in params:
         choices["reset"] = "value"
     if "gain" not in told and "r" in params and choices["gain"] == "unit":
         choices["gain"] = "r"

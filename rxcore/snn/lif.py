@@ -66,8 +66,8 @@ def lif_scan(
         params: a mapping of numbers, or arrays that broadcast to the neurons. Either
             "beta", the decay per step, or "tau", the time constant; "threshold"
             (default 1); "v_leak", where the potential decays to (0); "v_reset", where
-            `reset="value"` sends it (0); "r", a resistance that multiplies inputs
-            unless `gain="unit"`.
+            `reset="value"` sends it (0), which other resets ignore; "r", a resistance
+            that multiplies inputs unless `gain="unit"` is asked for.
         state: the state that an earlier call returned; None at rest.
         xs: floating inputs (time, neurons...).
         convention: "snntorch", "norse", "spikingjelly", "nir", "spyx" or "nengo": the
@@ -77,7 +77,7 @@ def lif_scan(
         gain: what inputs are multiplied by: "unit" 1, "r", "1-decay" (times r), or
             "dt/tau" (times r).
         reset: what a spike does: "subtract" the threshold, go to "zero" or to
-            "value" (the default where v_reset is given), or "none".
+            "value" (the default where v_reset is given and no convention), or "none".
         reset_delay: whether the reset waits for the next step; the potential in the
             state has then not been reset.
         spike_at: ">" or ">=".

@@ -44,6 +44,8 @@ def test_snntorch_leaky(reset: str) -> None:
     xs = torch.from_numpy(XS).requires_grad_(True)
     spikes, trace = run(neuron, (torch.zeros(8, 64),), xs)
     params = {"beta": 0.9, "threshold": np.float32(0.8)}
+    # What a convention has no use for does not change it.
+    params |= {"r": 1.0, "v_leak": 0.0, "v_reset": 0.0}
 
     def forward(params: Any, xs: Any) -> Any:
         choices: Any = {"convention": "snntorch", "reset": reset, "output": "both"}
