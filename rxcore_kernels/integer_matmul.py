@@ -10,9 +10,10 @@ from rxcore_kernels import integer_matmul_short as short
 from rxcore_kernels.host import Features
 from rxcore_kernels.integer_matmul_pack import (
     HELD,
+    RUN,
+    line_source,
     pack_source,
     sums_source,
-    widen_source,
 )
 from rxcore_kernels.integer_matmul_text import product_source
 from rxcore_kernels.integer_matmul_tile import (
@@ -21,7 +22,7 @@ from rxcore_kernels.integer_matmul_tile import (
     choose_tile,
     fastest_path,
 )
-from rxcore_kernels.matmul import split
+from rxcore_kernels.matmul import SERIAL_WORK, split
 from rxcore_kernels.plan import In, Out, Plan, Scratch, Step, Word
 
 __all__ = ["A_DTYPES", "B_DTYPES", "available_paths", "plan_integer_matmul"]
@@ -46,6 +47,26 @@ class _Product:
     m: int
     n: int
     k: int
+
+    @property
+    def a_dtype(self) -> str:
+        """The dtype of A."""
+        return "int8" if self.signed else "uint8"
+
+    @property
+    def b_rows(self) -> int:
+        """Rows of bytes of B."""
+        return -(-self.k // HELD[self.format])
+
+    def panel_bytes(self, tile: DotTile, steps: int) -> int:
+        """Return the size of packed B."""
+        panels = -(-self.n // tile.columns)
+        return max(64, self.batch * panels * steps * tile.panel_step)
+
+    def by_rows(self, rows: int, panels: int) -> bool:
+        """Whether rows of C are shared out, and not panels of columns."""
+        tall = self.batch * self.m >= 4 * rows
+        return tall or panels < 4 or self.work < SERIAL_WORK
 
     @property
     def reading(self) -> int:
@@ -145,8 +166,7 @@ def plan_integer_matmul(
 
 def _plan_strips(tile: DotTile, p: _Product) -> Plan:
     """Plan a product of few rows, with B read in place."""
-    a_dtype = "int8" if p.signed else "uint8"
-    rows = p.m + short.needs_ones(a_dtype, p.format)
+    rows = p.m + short.needs_ones(p.a_dtype, p.format)
     groups = -(-p.k // short.GROUP)
     most = min(1024, short.SUMS // rows // short.LINE * short.LINE)
     # Strips enough for all threads, of equal width.
@@ -157,15 +177,15 @@ def _plan_strips(tile: DotTile, p: _Product) -> Plan:
     a_bytes = groups * rows * short.GROUP
     lines = p.batch * rows
     arrange = Step(
-        short.arrange_source(a_dtype, p.format),
+        short.arrange_source(p.a_dtype, p.format),
         (In(0), Scratch(0), Scratch(1), p.m, rows, p.k),
         *(0, lines, split(lines, lines * p.k // 4, 1)),
     )
     product = Step(
-        short.strip_source(tile, a_dtype, p.format),
+        short.strip_source(tile, p.a_dtype, p.format),
         (
             *(Scratch(0), In(1), Out(0), Scratch(1), p.m, rows, p.n, p.k),
-            *(a_bytes, -(-p.k // HELD[p.format]) * p.n, strip, strips),
+            *(a_bytes, p.b_rows * p.n, strip, strips),
         ),
         *(0, p.batch * strips, split(p.batch * strips, p.reading, 1)),
     )
@@ -179,7 +199,7 @@ def _plan_tiles(p: _Product) -> Plan:
     panel_bytes = steps * tile.panel_step
     block_k = -(-p.k // max(1, -(-p.k // amx.BLOCK_K)))
     block_k = max(amx.DEPTH, -(-block_k // amx.DEPTH) * amx.DEPTH)
-    by_rows = p.batch * p.m >= 4 * amx.ROWS or panels < 4 or p.work < 1 << 19
+    by_rows = p.by_rows(amx.ROWS, panels)
     each = p.m if by_rows else panels
     chunk = split(p.batch * each, p.work, amx.ROWS if by_rows else 1)
     words: tuple[Word, ...] = (
@@ -187,67 +207,55 @@ def _plan_tiles(p: _Product) -> Plan:
         *(panels * panel_bytes, panel_bytes, p.m * p.n, p.n),
         *(block_k, each, int(by_rows)),
     )
-    source = amx.tile_source("int8" if p.signed else "uint8")
+    source = amx.tile_source(p.a_dtype)
     step = Step(source, words, 0, p.batch * each, chunk)
-    size = max(64, p.batch * panels * panel_bytes)
-    return Plan((_pack(tile, p, steps, panels), step), (size,), by_rows)
+    sizes = (p.panel_bytes(tile, steps),)
+    return Plan((_pack(tile, p, steps, panels), step), sizes, by_rows)
 
 
 def _plan_dots(tile: DotTile, p: _Product) -> Plan:
     """Plan packing and the product by dot products of words."""
     steps, panels = tile.steps(p.k), -(-p.n // tile.columns)
-    scratch = [p.batch * panels * steps * tile.panel_step]
-    made = [_pack(tile, p, steps, panels)]
+    made, scratch = [_pack(tile, p, steps, panels)], [p.panel_bytes(tile, steps)]
     a_place: Word = In(0)
     starts: Word = 0
-    row_bytes, words, tail = p.k, p.k // 4, p.k % 4
+    words: tuple[Word, ...]
     biased = p.signed and tile.group == 4
-    if tile.group == 2:
-        made.append(_widen(tile, p, steps))
-        scratch.append(p.batch * p.m * steps * 4)
-        a_place, row_bytes, words, tail = Scratch(1), 4 * steps, steps, 0
+    if biased or tile.group == 2 or p.k % tile.group:
+        units = p.batch * p.m
+        a_place = Scratch(len(scratch))
+        scratch.append(units * steps * 4)
+        words = (In(0), a_place, p.k, steps * tile.group)
+        source = line_source(tile, p.a_dtype)
+        made.append(Step(source, words, 0, units, split(units, units * p.k, 1)))
     if biased:
         units = p.batch * panels
-        step = Step(
-            sums_source(tile),
-            (Scratch(0), Scratch(len(scratch)), steps),
-            *(0, units, split(units, units * tile.columns * steps, 1)),
-        )
-        made.append(step)
         starts = Scratch(len(scratch))
         scratch.append(units * tile.columns * 4)
-    by_rows = p.batch * p.m >= 4 * tile.rows or panels < 4 or p.work < 1 << 19
+        chunk = split(units, units * tile.columns * steps, 1)
+        words = (Scratch(0), starts, steps)
+        made.append(Step(sums_source(tile), words, 0, units, chunk))
+    by_rows = p.by_rows(tile.rows, panels)
     each = p.m if by_rows else panels
     chunk = split(p.batch * each, p.work, tile.rows if by_rows else 1)
-    product = Step(
-        product_source(tile, biased=biased),
-        (
-            *(a_place, Scratch(0), Out(0), starts, p.m, p.n, words, tail),
-            *(p.m * row_bytes, row_bytes),
-            *(panels * steps * tile.panel_step, steps * tile.panel_step),
-            *(p.m * p.n, p.n, panels * tile.columns, each, int(by_rows)),
-        ),
-        *(0, p.batch * each, chunk),
+    words = (
+        *(a_place, Scratch(0), Out(0), starts, p.m, p.n, steps),
+        *(p.m * steps * 4, steps * 4),
+        *(panels * steps * tile.panel_step, steps * tile.panel_step),
+        *(p.m * p.n, p.n, panels * tile.columns, each, int(by_rows)),
     )
-    sizes = tuple(max(size, 64) for size in scratch)
-    return Plan((*made, product), sizes, by_rows)
+    source = product_source(tile, biased=biased)
+    made.append(Step(source, words, 0, p.batch * each, chunk))
+    return Plan(tuple(made), tuple(scratch), by_rows)
 
 
 def _pack(tile: DotTile, p: _Product, steps: int, panels: int) -> Step:
     blocks = max(1, -(-steps // _PACK_BLOCK))
-    units = p.batch * panels * blocks
+    runs = -(-panels // RUN)
+    units = p.batch * runs * blocks
     words: tuple[Word, ...] = (
-        *(In(1), Scratch(0), p.n, p.k, -(-p.k // HELD[p.format]) * p.n, p.n),
-        *(panels, steps, blocks, _PACK_BLOCK),
+        *(In(1), Scratch(0), p.n, p.k, p.b_rows * p.n, p.n),
+        *(panels, runs, steps, blocks, _PACK_BLOCK),
     )
-    chunk = split(units, units * _PACK_BLOCK * tile.columns, 1)
+    chunk = split(units, p.batch * panels * steps * tile.columns, 1)
     return Step(pack_source(tile, p.format), words, 0, units, chunk)
-
-
-def _widen(tile: DotTile, p: _Product, steps: int) -> Step:
-    units = p.batch * p.m
-    words: tuple[Word, ...] = (
-        *(In(0), Scratch(1), p.m, p.k, p.m * p.k, p.k, 2 * steps),
-    )
-    source = widen_source("int8" if p.signed else "uint8", tile.lanes)
-    return Step(source, words, 0, units, split(units, units * p.k, 1))

@@ -1,4 +1,4 @@
-"""Text of packing for integer products: B into panels of words, A into 16-bit words.
+"""Text of packing for integer products: B into panels of words, A into lines of them.
 
 A panel holds, for each step of k, one word of each of its columns. Elements past the
 last k or the last column are zero, so that nothing beside them counts.
@@ -7,13 +7,25 @@ last k or the last column are zero, so that nothing beside them counts.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
+
+from attrs import frozen
 
 from rxcore_kernels.integer_matmul_tile import DotTile
 from rxcore_kernels.matmul_tile import word_names
 from rxcore_kernels.source import Source
 from rxcore_kernels.text import I8, I16, Value, Writer, kernel
 
-__all__ = ["BIAS", "HELD", "pack_source", "sums_source", "widen_source"]
+__all__ = [
+    "BIAS",
+    "HELD",
+    "RUN",
+    "Block",
+    "line_source",
+    "pack_block",
+    "pack_source",
+    "sums_source",
+]
 
 BIAS = 128
 """What is added to signed elements of A where only unsigned ones can be multiplied."""
@@ -21,7 +33,29 @@ BIAS = 128
 HELD = {"int8": 1, "int4": 2, "uint4": 2}
 """Elements of B in a byte, by the format."""
 
-PACK_WORDS = "n k b_batch b_row panels steps blocks block"
+RUN = 8
+"""Panels that are packed together: rows of B are read some lines at a time."""
+
+PACK_WORDS = "n k b_batch b_row panels runs steps blocks block"
+
+
+@frozen
+class Block:
+    """Rows and columns of B to be packed.
+
+    Args:
+        format: "int8", or "int4" or "uint4" with two elements along k to a byte.
+        corner: its first byte.
+        row: bytes between rows.
+        columns: columns that there are, from the first.
+        depth: elements of k that there are, from the first.
+    """
+
+    format: str
+    corner: Value
+    row: Value
+    columns: Value
+    depth: Value
 
 
 def elements(format: str, byte: Value) -> list[Value]:
@@ -37,51 +71,93 @@ def elements(format: str, byte: Value) -> list[Value]:
 def pack_source(tile: DotTile, format: str) -> Source:
     """Return the step that packs B, its columns side by side.
 
-    The format is "int8", or "int4" or "uint4" with two elements along k to a byte.
-    A unit is a block of steps of one panel of one matrix: (matrix * panels + panel) *
+    A unit is a block of steps of a run of panels of one matrix: (matrix * runs + run) *
     blocks + block.
     """
     symbol = f"integer_matmul_pack_{format}_{tile.path}"
-    held = HELD[format]
     with kernel(symbol, wide=tile.wide, direct=True) as w:
         source, target = w.address(0), w.address(1)
         d = word_names(w, 2, PACK_WORDS)
+        pitch = d["steps"] * tile.panel_step
         with w.loop(w.lo, w.hi) as unit:
-            flat, block = unit // d["blocks"], unit % d["blocks"]
-            matrix, panel = flat // d["panels"], flat % d["panels"]
-            first = block * d["block"]
-            last = w.minimum(d["steps"], first + d["block"])
-            column = panel * tile.columns
-            corner = w.at(source, matrix * d["b_batch"] + column, I8)
-            goal = w.at(target, flat * d["steps"] * tile.panel_step, I8)
-            width = w.minimum(d["n"] - column, tile.columns)
-            full = width.equals(tile.columns)
-            whole = w.select(full, w.minimum(d["k"] // tile.group, last), first)
-            with w.loop(first, whole) as step:
-                line = w.at(corner, step * (tile.group // held) * d["b_row"], I8)
-                rows = [
-                    element
-                    for r in range(tile.group // held)
-                    for element in elements(
-                        format,
-                        w.load(I8.by(tile.columns), w.at(line, d["b_row"] * r, I8)),
-                    )
-                ]
-                _store_words(w, tile, rows, w.at(goal, step * tile.panel_step, I8))
-            with w.loop(w.maximum(whole, first), last) as step:
-                _pack_edge(w, tile, format, corner, goal, step, width, d)
+            flat, first = unit // d["blocks"], unit % d["blocks"] * d["block"]
+            matrix, panel = flat // d["runs"], flat % d["runs"] * RUN
+            row = first * tile.group // HELD[format] * d["b_row"]
+            corner = matrix * d["b_batch"] + panel * tile.columns + row
+            block = Block(
+                format,
+                w.at(source, corner, I8),
+                d["b_row"],
+                d["n"] - panel * tile.columns,
+                w.maximum(d["k"] - first * tile.group, 0),
+            )
+            goal = w.at(target, (matrix * d["panels"] + panel) * pitch, I8)
+            goal = w.at(goal, first * tile.panel_step, I8)
+            steps = w.minimum(d["steps"] - first, d["block"])
+            panels = w.minimum(d["panels"] - panel, RUN)
+            pack_block(w, tile, block, goal, pitch, steps, panels)
     return Source(w.text, symbol)
 
 
-def _store_words(w: Writer, tile: DotTile, rows: list[Value], goal: Value) -> None:
-    """Print the interleaving of `group` rows of bytes."""
-    columns = tile.columns
+def pack_block(
+    w: Writer,
+    tile: DotTile,
+    block: Block,
+    goal: Value,
+    pitch: Value | int,
+    steps: Value,
+    panels: Value,
+) -> None:
+    """Print the packing of some panels, whose starts are `pitch` bytes apart."""
+    size, group = tile.columns, tile.group
+    whole = w.minimum(block.depth // group, steps)
+    full = w.minimum(block.columns // size, panels)
+    rest = block.columns - full * size
+    masks = w.first_lanes(rest, size) if tile.wide else None
+    rows = group // HELD[block.format]
+    with w.loop(0, whole) as step:
+        line = w.at(block.corner, step * (rows * block.row), I8)
+        place = w.at(goal, step * tile.panel_step, I8)
+        lines = [w.at(line, block.row * r, I8) for r in range(rows)]
+        with w.loop(0, full) as p:
+            _pack_step(w, tile, block.format, lines, p, place, pitch)
+        with w.when(full < panels):
+            if masks is not None:
+                _pack_step(w, tile, block.format, lines, full, place, pitch, masks)
+            else:
+                _pack_edge(w, tile, block, step, full, w.at(place, full * pitch, I8))
+    with w.loop(0, panels) as p:
+        place = w.at(goal, p * pitch, I8)
+        after = w.at(place, whole * tile.panel_step, I8)
+        w.zero(after, (steps - whole) * tile.panel_step)
+        with w.when((whole < steps) & (whole * group < block.depth)):
+            _pack_edge(w, tile, block, whole, p, after)
+
+
+def _pack_step(
+    w: Writer,
+    tile: DotTile,
+    format: str,
+    lines: Sequence[Value],
+    panel: Value,
+    place: Value,
+    pitch: Value | int,
+    mask: Value | None = None,
+) -> None:
+    """Print one step of one panel."""
+    kind, column = I8.by(tile.columns), panel * tile.columns
+    rows = [
+        element
+        for line in lines
+        for element in elements(format, w.load(kind, line, column, mask=mask))
+    ]
+    goal = w.at(place, panel * pitch, I8)
     if tile.group == 2:
-        wide = [w.cast("sext", row, I16.by(columns)) for row in rows]
+        wide = [w.cast("sext", row, I16.by(tile.columns)) for row in rows]
         w.store(_interleave(w, *wide), goal)
         return
     pairs = [_interleave(w, *rows[:2]), _interleave(w, *rows[2:])]
-    halves = [w.cast("bitcast", pair, I16.by(columns)) for pair in pairs]
+    halves = [w.cast("bitcast", pair, I16.by(tile.columns)) for pair in pairs]
     w.store(_interleave(w, *halves), goal)
 
 
@@ -92,28 +168,20 @@ def _interleave(w: Writer, a: Value, b: Value) -> Value:
 
 
 def _pack_edge(
-    w: Writer,
-    tile: DotTile,
-    format: str,
-    corner: Value,
-    goal: Value,
-    step: Value,
-    width: Value,
-    d: dict[str, Value],
+    w: Writer, tile: DotTile, block: Block, step: Value, panel: Value, goal: Value
 ) -> None:
     """Print one step of a panel element by element, with zeros past the edges."""
     with w.loop(0, tile.columns) as j, w.loop(0, tile.group) as r:
-        row = step * tile.group + r
-        there = (row < d["k"]) & (j < width)
-        place = w.select(there, row // HELD[format] * d["b_row"] + j, 0)
-        parts = elements(format, w.load(I8, corner, place))
+        row, column = step * tile.group + r, panel * tile.columns + j
+        there = (row < block.depth) & (column < block.columns)
+        place = w.select(there, row // HELD[block.format] * block.row + column, 0)
+        parts = elements(block.format, w.load(I8, block.corner, place))
         value = parts[0]
         if len(parts) == 2:
             value = w.select((row & 1).equals(0), *parts)
         if tile.element != I8:
             value = w.cast("sext", value, tile.element)
-        value = w.select(there, value, 0)
-        w.store(value, goal, (step * tile.columns + j) * tile.group + r)
+        w.store(w.select(there, value, 0), goal, j * tile.group + r)
 
 
 @functools.cache
@@ -141,35 +209,35 @@ def sums_source(tile: DotTile) -> Source:
 
 
 @functools.cache
-def widen_source(dtype: str, lanes: int) -> Source:
-    """Return the step that makes 16-bit numbers of rows of bytes; a unit is a row.
+def line_source(tile: DotTile, dtype: str) -> Source:
+    """Return the step that makes whole words of rows of A; a unit is a row.
 
-    Words: source, target, rows of a matrix, k, elements between matrices and between
-    rows of the source, elements of a row of the target (a zero is put behind odd k).
+    Words hold 16-bit numbers, or bytes, to which `BIAS` is added where they are signed.
+    Words: source, target, k, elements of a row of the target.
     """
-    symbol = f"integer_matmul_widen_{dtype}_{lanes}"
+    symbol = f"integer_matmul_line_{tile.path}_{dtype}"
     op = "zext" if dtype == "uint8" else "sext"
-    with kernel(symbol, wide=False, direct=True) as w:
+    element = tile.element
+
+    def convert(value: Value) -> Value:
+        if element != I8:
+            return w.cast(op, value, element.by(value.type.lanes))
+        return value ^ -BIAS if dtype == "int8" else value
+
+    with kernel(symbol, wide=tile.wide, direct=True) as w:
         source, target = w.address(0), w.address(1)
-        d = word_names(w, 2, "m k a_batch a_row length")
+        k, length = w.word(2), w.word(3)
         with w.loop(w.lo, w.hi) as unit:
-            offset = unit // d["m"] * d["a_batch"] + unit % d["m"] * d["a_row"]
-            line = w.at(source, offset, I8)
-            goal = w.at(target, unit * d["length"], I16)
-
-            def move(
-                count: int, i: Value, line: Value = line, goal: Value = goal
-            ) -> None:
-                given = I8.by(count) if count > 1 else I8
-                made = I16.by(count) if count > 1 else I16
-                w.store(w.cast(op, w.load(given, line, i), made), goal, i)
-
-            size = 2 * lanes
-            whole = d["k"] // size * size
+            line, goal = (
+                w.at(source, unit * k, I8),
+                w.at(target, unit * length, element),
+            )
+            size = tile.lanes * tile.group
+            whole = k // size * size
             with w.loop(0, whole, size) as i:
-                move(size, i)
-            with w.loop(whole, d["k"]) as i:
-                move(1, i)
-            with w.loop(d["k"], d["length"]) as i:
-                w.store(w.value(I16, 0), goal, i)
+                w.store(convert(w.load(I8.by(size), line, i)), goal, i)
+            with w.loop(whole, k) as i:
+                w.store(convert(w.load(I8, line, i)), goal, i)
+            with w.loop(k, length) as i:
+                w.store(w.value(element, 0), goal, i)
     return Source(w.text, symbol)

@@ -237,11 +237,11 @@ def _interleaved(w: Writer, rows: Sequence[Value]) -> list[Value]:
 
     Word vector q holds in its 128-bit lane l columns 16 l + 4 q and on.
     """
-    a, b = (_unpacked(w, *rows[i : i + 2], I8, 16) for i in (0, 2))
+    a, b = (_unpacked(w, rows[i], rows[i + 1], I8, 16) for i in (0, 2))
     made: list[Value] = []
     for x, y in zip(a, b, strict=True):
         halves = [w.cast("bitcast", v, I16.by(LINE // 2)) for v in (x, y)]
-        made += _unpacked(w, *halves, I16, 8)
+        made += _unpacked(w, halves[0], halves[1], I16, 8)
     return [w.cast("bitcast", v, I32.by(LINE // 4)) for v in made]
 
 

@@ -14,8 +14,7 @@ from rxcore_kernels.text import I8, I32, I64, Slot, Value, Writer, kernel
 __all__ = ["product_source"]
 
 PRODUCT_WORDS = (
-    "m n words tail a_batch a_row b_batch b_panel c_batch c_row start_batch units "
-    "by_rows"
+    "m n words a_batch a_row b_batch b_panel c_batch c_row start_batch units by_rows"
 )
 
 
@@ -24,9 +23,8 @@ def product_source(tile: DotTile, *, biased: bool) -> Source:
     """Return the step C = A B over rows, or over panels of columns, of all matrices.
 
     A unit is a row of C, matrix by matrix (`by_rows` is 1, `units` is m), or a panel
-    (0, the number of panels). A row of A is `words` words and `tail` bytes of one more.
-    Words of addresses: A, B's panels, C, and what sums start from (read where `biased`,
-    when elements of A are signed and get a bias to be multiplied).
+    (0, the number of panels). Words of addresses: A (rows of `words` words), panels of
+    B, C, and what the sums of columns start from where A is `biased`.
     """
     symbol = f"integer_matmul_{tile.path}" + ("_biased" if biased else "")
     with kernel(symbol, wide=tile.wide, direct=True) as w:
@@ -102,9 +100,6 @@ class _Panel:
         sums = [[self.first(v) for v in range(self.tile.vectors)] for _ in rows]
         with w.loop(0, d["words"]) as step:
             self.add(step, [w.load(I32, row, step, align=1) for row in rows], sums)
-        if self.tile.group == 4:
-            with w.when(d["tail"] > 0):
-                self.add(d["words"], [self.rest(row) for row in rows], sums)
         full = self.width.equals(self.tile.columns)
         lines = [w.at(self.c, i * d["c_row"], I32) for i in ids]
         w.choose(
@@ -122,20 +117,6 @@ class _Panel:
             tile.vector, w.load(tile.vector, self.starts, vector * tile.lanes)
         )
 
-    def rest(self, row: Value) -> Value:
-        """Return the last word of a row, of which some bytes are there.
-
-        Bytes past the last repeat it: B has zeros there.
-        """
-        w, d = self.w, self.d
-        place = w.at(row, d["words"] * 4, I8)
-        word = w.value(I32, 0)
-        for r in range(3):
-            at = w.minimum(d["tail"] - 1, r)
-            byte = w.cast("zext", w.load(I8, place, at), I32)
-            word = word | (byte << (8 * r))
-        return word
-
     def add(self, step: Value, words: list[Value], sums: list[list[Slot]]) -> None:
         """Print one step: every row's word with all vectors of the panel."""
         w, tile = self.w, self.tile
@@ -146,8 +127,6 @@ class _Panel:
         ]
         for word, slots in zip(words, sums, strict=True):
             value = w.broadcast(word, tile.lanes)
-            if self.starts is not None:
-                value = value ^ -0x7F7F7F80
             for slot, part in zip(slots, panel, strict=True):
                 slot.set(tile.dot(w, slot.get(), value, part))
 
