@@ -10,6 +10,7 @@ import numpy as np
 
 from rxcore.base import dtypes, errors
 from rxcore.base.dtypes import DType
+from rxcore.base.lazy import LazyModule
 from rxcore.ir.primitive import Native, NoRule, Primitive
 from rxcore.ir.types import Type
 from rxcore.ops import shape as maps
@@ -18,9 +19,13 @@ from rxcore.trace.bind import as_numeric
 from rxcore_kernels.integer_matmul import plan_integer_matmul
 
 if TYPE_CHECKING:
+    from rxcore_kernels.opencl_facts import Facts
     from rxcore_kernels.plan import Plan
 
 __all__ = ["integer_matmul"]
+
+# Loaded when something first runs on a device.
+integer_matmul_opencl = LazyModule("rxcore_kernels.integer_matmul_opencl")
 
 _BYTES = (dtypes.uint8, dtypes.int8)
 
@@ -74,6 +79,14 @@ def _sizes(a: Type, b: Type) -> tuple[int, int, int, int]:
 
 def _plan(a: Type, b: Type, *, packed: int | None, signed: bool) -> Plan:
     return plan_integer_matmul(a.dtype.name, _format(packed, signed), *_sizes(a, b))
+
+
+def _launches(
+    facts: Facts, a: Type, b: Type, *, packed: int | None, signed: bool
+) -> Any:
+    return integer_matmul_opencl.launch_integer_matmul(
+        facts, a.dtype.name, _format(packed, signed), *_sizes(a, b)
+    )
 
 
 def _rows(a: Type, b: Type, **params: Any) -> int | None:
@@ -136,7 +149,7 @@ _integer_matmul: Primitive = Primitive(
     name="integer_matmul",
     family="contraction",
     infer=_infer,
-    lower=Native(_plan, _rows),
+    lower=Native(_plan, _rows, _launches),
     reference=_reference,
     jvp=NoRule(_NO_SLOPE),
     transpose=NoRule(_NO_SLOPE),
