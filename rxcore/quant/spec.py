@@ -96,7 +96,9 @@ class QuantSpec:
     symmetric: bool = True
     axis: int | None = field(default=None, converter=_axis)
     block_size: tuple[int, ...] | None = field(default=None, converter=_block_size)
-    profile: Profile = field(default=PROFILES["onnx"], converter=profile_of)
+    profile: Profile = field(
+        default=PROFILES["onnx"], converter=profile_of, repr=lambda p: repr(p.name)
+    )
     zero_point: Literal["int", "float"] = "int"
 
     def __attrs_post_init__(self) -> None:
