@@ -16,7 +16,14 @@ from rxcore.ops.stop import stop_gradient
 from rxcore.snn import surrogate as shapes
 from rxcore.snn.convention import Rule, rule_of
 from rxcore.snn.neuron_scan import neuron_scan
-from rxcore.snn.parameters import checked, currents, known, started, state_dtype
+from rxcore.snn.parameters import (
+    checked,
+    currents,
+    known,
+    per_neuron,
+    started,
+    state_dtype,
+)
 from rxcore.snn.run import finished, given_state, program, shown
 
 __all__ = ["IzhikevichState", "izhikevich_scan"]
@@ -151,7 +158,9 @@ def _run(
         started(call, "v", given["v"], p["c"], shape, dtype),
         started(call, "u", given["u"], p["b"] * p["c"], shape, dtype),
     )
-    end, out = neuron_scan(functools.partial(_step, rule, substeps), p, start, xs)
+    end, out = neuron_scan(
+        functools.partial(_step, rule, substeps), per_neuron(p, shape), start, xs
+    )
     return end, finished(rule, out)
 
 

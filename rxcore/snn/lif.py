@@ -10,7 +10,14 @@ from attrs import frozen
 from rxcore.base import tree
 from rxcore.snn.convention import Rule, rule_of
 from rxcore.snn.neuron_scan import neuron_scan
-from rxcore.snn.parameters import checked, currents, membrane, started, state_dtype
+from rxcore.snn.parameters import (
+    checked,
+    currents,
+    membrane,
+    per_neuron,
+    started,
+    state_dtype,
+)
 from rxcore.snn.potential import advance, resting_wait
 from rxcore.snn.run import finished, given_state, program, shown
 
@@ -147,7 +154,9 @@ def _run(rule: Rule, params: Any, state: Any, xs: Any) -> tuple[LIFState, Any]:
         started("lif_scan", "v", given["v"], m.leak, shape, dtype),
         resting_wait(rule, shape, dtype, given["wait"]),
     )
-    end, out = neuron_scan(functools.partial(_step, rule), m, start, xs)
+    end, out = neuron_scan(
+        functools.partial(_step, rule), per_neuron(m, shape), start, xs
+    )
     return end, finished(rule, out)
 
 

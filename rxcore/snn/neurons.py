@@ -16,6 +16,7 @@ from rxcore.snn.parameters import (
     currents,
     decay_of,
     membrane,
+    per_neuron,
     started,
     state_dtype,
 )
@@ -234,7 +235,7 @@ def _culif(
         v, wait, spike = advance(rule, m, s.v, drive, s.wait, m.threshold)
         return CuLIFState(v, i, wait), shown(rule, spike, v, x.dtype)
 
-    end, out = neuron_scan(step, (m, alpha), start, xs)
+    end, out = neuron_scan(step, per_neuron((m, alpha), shape), start, xs)
     return end, finished(rule, out)
 
 
@@ -256,5 +257,5 @@ def _alif(rule: Rule, params: Any, state: Any, xs: Any) -> tuple[ALIFState, Any]
         v, wait, spike = advance(rule, m, s.v, convert(x, dtype), s.wait, threshold)
         return ALIFState(v, rho * s.a + spike, wait), shown(rule, spike, v, x.dtype)
 
-    end, out = neuron_scan(step, (m, rho, strength), start, xs)
+    end, out = neuron_scan(step, per_neuron((m, rho, strength), shape), start, xs)
     return end, finished(rule, out)

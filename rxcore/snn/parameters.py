@@ -25,6 +25,7 @@ __all__ = [
     "decay_of",
     "known",
     "membrane",
+    "per_neuron",
     "started",
     "state_dtype",
     "steps_of",
@@ -263,6 +264,16 @@ def started(
             " (that of xs without time)"
         )
     return convert(found, dtype)
+
+
+def per_neuron(coefficients: Any, shape: tuple[int, ...]) -> Any:
+    """Return coefficients that every neuron has its own copy of.
+
+    Nothing is copied: the kernel reads the number. But the gradient of a number that
+    all neurons share would be a sum within each step of time; so each neuron adds up
+    its own over time, and they are added once.
+    """
+    return tree.map_(lambda c: rnp.broadcast_to(c, shape), coefficients)
 
 
 def steps_of(rule: Rule) -> int:
