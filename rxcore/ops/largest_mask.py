@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rxcore.base import dtypes, errors
 from rxcore.base.dtypes import DType
+from rxcore.base.lazy import LazyModule
 from rxcore.ir.primitive import Native, NoRule, Primitive
 from rxcore.ir.types import Type
 from rxcore.ops import shape as maps
@@ -19,7 +20,13 @@ from rxcore.trace.bind import as_numeric
 from rxcore_kernels.largest_mask import plan_largest_mask
 from rxcore_kernels.plan import Plan
 
+if TYPE_CHECKING:
+    from rxcore_kernels.opencl_facts import Facts
+
 __all__ = ["largest_mask"]
+
+# Loaded when something first runs on a device.
+largest_mask_opencl = LazyModule("rxcore_kernels.largest_mask_opencl")
 
 
 def _infer(x: Type, k: Type) -> Type:
@@ -44,6 +51,13 @@ def _plan(x: Type, k: Type) -> Plan:
     del k
     n = x.shape[-1]
     return plan_largest_mask(x.dtype.name, x.size // max(n, 1), n)
+
+
+def _launches(facts: Facts, x: Type, k: Type) -> Any:
+    del k
+    n = x.shape[-1]
+    rows = x.size // max(n, 1)
+    return largest_mask_opencl.launch_largest_mask(facts, x.dtype.name, rows, n)
 
 
 def _jvp(primals: Any, tangents: Any) -> Any:
@@ -74,7 +88,7 @@ _largest_mask: Primitive = Primitive(
     name="largest_mask",
     family="sort",
     infer=_infer,
-    lower=Native(_plan),
+    lower=Native(_plan, launches=_launches),
     reference=_reference,
     jvp=_jvp,
     transpose=NoRule("largest_mask is not linear; a mask has no derivative"),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rxcore.base import dtypes, errors
 from rxcore.base.dtypes import DType
+from rxcore.base.lazy import LazyModule
 from rxcore.ir.primitive import Native, NoRule, Primitive
 from rxcore.ir.types import Type
 from rxcore.ops import shape as maps
@@ -21,7 +22,13 @@ from rxcore.trace.bind import as_numeric
 from rxcore_kernels.plan import Plan
 from rxcore_kernels.rigl import plan_rigl
 
+if TYPE_CHECKING:
+    from rxcore_kernels.opencl_facts import Facts
+
 __all__ = ["rigl"]
+
+# Loaded when something first runs on a device.
+largest_mask_opencl = LazyModule("rxcore_kernels.largest_mask_opencl")
 
 
 def _infer(w: Type, g: Type, mask: Type, counts: Type) -> tuple[Type, Type]:
@@ -65,6 +72,13 @@ def _plan(w: Type, g: Type, mask: Type, counts: Type) -> Plan:
     return plan_rigl(w.dtype.name, w.size // max(n, 1), n)
 
 
+def _launches(facts: Facts, w: Type, g: Type, mask: Type, counts: Type) -> Any:
+    del g, mask, counts
+    n = w.shape[-1]
+    rows = w.size // max(n, 1)
+    return largest_mask_opencl.launch_rigl(facts, w.dtype.name, rows, n)
+
+
 def _jvp(primals: Any, tangents: Any) -> Any:
     new, moved = _rigl.bind(*primals)
     t = tangents[0]
@@ -98,7 +112,7 @@ _rigl: Primitive = Primitive(
     name="rigl",
     family="sort",
     infer=_infer,
-    lower=Native(_plan),
+    lower=Native(_plan, launches=_launches),
     reference=_reference,
     jvp=_jvp,
     transpose=NoRule("rigl is not linear; its derivative is a select by masks"),
