@@ -16,7 +16,8 @@ def arguments() -> argparse.Namespace:
         prog="python -m benchmarks",
         description="core: rxcore beside JAX, torch and NumPy, two threads each. "
         "opencl: rxcore on an OpenCL device beside the CPU and NumPy. "
-        "placement: how right the cost model is.",
+        "placement: how right the cost model is. fields: quantization, pruning, sparse "
+        "products and spiking neurons beside their peers.",
     )
     parser.add_argument("suite", choices=SUITES)
     parser.add_argument(

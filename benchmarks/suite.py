@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from attrs import frozen
 
-SUITES = ("core", "opencl", "placement")
+SUITES = ("core", "opencl", "placement", "fields")
 
 Named = TypeVar("Named")
 

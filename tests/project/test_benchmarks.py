@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import core, device_report, device_rows, opencl
+from benchmarks import core, device_report, device_rows, field_digits, fields, opencl
 from benchmarks.device_measure import run_device_row, run_probe
 from benchmarks.device_record import (
     OVERHEAD,
@@ -20,13 +20,14 @@ from benchmarks.device_record import (
     RowError,
 )
 from benchmarks.measure import Effort, disagreement, leaves
-from benchmarks.peers import OURS, PEERS
+from benchmarks.peers import OURS, OWN, PEERS, SPECIAL
 from benchmarks.record import AtMost, Outcome, Ratio, Row, Share, Timing, Tolerance
 from benchmarks.report import judge, line, replace_table, table
 from benchmarks.suite import SUITES, load, select
 from rxcore.runtime.devices import find
 
 ROWS = [pytest.param(row, id=row.name) for row in core.ROWS]
+FIELD_ROWS = [pytest.param(r, id=r.name) for r in fields.ROWS if isinstance(r, Row)]
 DEVICE_ROWS = [pytest.param(row, id=row.name) for row in opencl.ROWS]
 WIDTHS = {"read": 1e9, "copy": 1e9, "triad": 1e9, device_report.TRIAD: 2e9}
 TINY = Effort(rounds=1, processes=1)
@@ -38,8 +39,35 @@ def outcome(row, **seconds):
 
 
 def test_names_are_unique():
-    for rows in (core.ROWS, opencl.ROWS):
+    for rows in (core.ROWS, opencl.ROWS, fields.ROWS):
         assert len({row.name for row in rows}) == len(rows)
+
+
+@pytest.mark.parametrize("row", FIELD_ROWS)
+def test_field_row_is_whole(row):
+    assert row.must
+    assert row.aim
+    assert OURS in row.programs
+    assert set(row.programs) <= {OURS, *PEERS, *SPECIAL, *OWN}
+    for goal in row.must + row.aim:
+        if isinstance(goal, Share):
+            assert row.bytes > 0
+        if isinstance(goal, Ratio):
+            assert set(goal.against) <= set(row.programs)
+    assert line(outcome(row), WIDTHS)[-1] in ("MISSED", "not judged")
+
+
+def test_accuracies_are_reached_for_each_seed():
+    pytest.importorskip("sklearn", reason="the digits come with scikit-learn")
+    found = field_digits.reach(seeds=range(2), epochs=2)
+    assert [r.goal for r in found] == list(field_digits.GOALS.values())
+    for r in found:
+        assert len(r.values) == 2
+        assert r.verdict in ("MISSED", "must", "aim")
+        assert r.cells()[-1] == r.verdict
+    by_title = {r.goal.title: r for r in found}
+    assert min(by_title["digits, dense"].values) > 0.7
+    assert min(by_title["bytes, int8 model"].values) > 3.6
 
 
 @pytest.mark.parametrize("suite", SUITES)
