@@ -6,6 +6,7 @@ from attrs import frozen
 
 from rxcore_kernels import host
 from rxcore_kernels import integer_matmul_amx as amx
+from rxcore_kernels import integer_matmul_medium as medium
 from rxcore_kernels import integer_matmul_short as short
 from rxcore_kernels.host import Features
 from rxcore_kernels.integer_matmul_pack import (
@@ -193,24 +194,46 @@ def _plan_strips(tile: DotTile, p: _Product) -> Plan:
 
 
 def _plan_tiles(p: _Product) -> Plan:
-    """Plan packing B and the product by AMX."""
-    tile = choose_tile("amx")
-    steps, panels = -(-p.k // amx.DEPTH) * 16, -(-p.n // tile.columns)
+    """Plan packing B and the product by AMX; of few rows, both at once."""
+    tile, panels = choose_tile("amx"), -(-p.n // amx.COLUMNS)
+    tiles = -(-p.k // amx.DEPTH)
+    if p.m <= medium.MOST_ROWS:
+        return _plan_runs(tile, p, tiles, panels)
+    steps = tiles * 16
+    blocks = max(1, -(-p.k // amx.BLOCK_K))
+    block_k = max(1, -(-tiles // blocks)) * amx.DEPTH
     panel_bytes = steps * tile.panel_step
-    block_k = -(-p.k // max(1, -(-p.k // amx.BLOCK_K)))
-    block_k = max(amx.DEPTH, -(-block_k // amx.DEPTH) * amx.DEPTH)
-    by_rows = p.by_rows(amx.ROWS, panels)
-    each = p.m if by_rows else panels
-    chunk = split(p.batch * each, p.work, amx.ROWS if by_rows else 1)
     words: tuple[Word, ...] = (
         *(In(0), Scratch(0), Out(0), p.m, p.n, p.k, p.m * p.k, p.k),
-        *(panels * panel_bytes, panel_bytes, p.m * p.n, p.n),
-        *(block_k, each, int(by_rows)),
+        *(panels * panel_bytes, panel_bytes, p.m * p.n, p.n, block_k),
     )
-    source = amx.tile_source(p.a_dtype)
-    step = Step(source, words, 0, p.batch * each, chunk)
+    units = p.batch * p.m
+    chunk = split(units, p.work, amx.ROWS)
+    step = Step(amx.tile_source(p.a_dtype), words, 0, units, chunk)
     sizes = (p.panel_bytes(tile, steps),)
-    return Plan((_pack(tile, p, steps, panels), step), sizes, by_rows)
+    return Plan((_pack(tile, p, steps, panels), step), sizes, by_rows=True)
+
+
+def _plan_runs(tile: DotTile, p: _Product, tiles: int, panels: int) -> Plan:
+    """Plan the product of some dozens of rows by AMX."""
+    groups = -(-p.m // 16)
+    a_batch = groups * tiles * amx.TILE_BYTES
+    units = p.batch * groups
+    rows = Step(
+        medium.rows_source(),
+        (In(0), Scratch(0), p.m, p.k, groups),
+        *(0, units, split(units, p.batch * p.m * p.k // 8, 1)),
+    )
+    run = max(1, min(medium.RUN, panels // 4))
+    runs = -(-panels // run)
+    units = p.batch * runs
+    words: tuple[Word, ...] = (
+        *(Scratch(0), In(1), Out(0), p.m, p.n, p.k, a_batch, p.b_rows * p.n),
+        *(panels, runs, run),
+    )
+    source = medium.run_source(tile, p.a_dtype, p.format)
+    step = Step(source, words, 0, units, split(units, p.reading, 1))
+    return Plan((rows, step), (max(64, p.batch * a_batch),))
 
 
 def _plan_dots(tile: DotTile, p: _Product) -> Plan:

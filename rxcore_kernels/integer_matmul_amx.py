@@ -31,9 +31,9 @@ BLOCK_ROWS = 128
 BLOCK_K = 2048
 """The largest block of A that is packed."""
 
-TILE_WORDS = "m n k a_batch a_row b_batch b_panel c_batch c_row block_k units by_rows"
+TILE_WORDS = "m n k a_batch a_row b_batch b_panel c_batch c_row block_k"
 
-_TILE_BYTES = 1024
+TILE_BYTES = 1024
 _ARCH_PRCTL = 158
 _REQUEST_PERMISSION = 0x1023
 _TILE_DATA = 18
@@ -52,10 +52,10 @@ def tiles_allowed() -> bool:
 
 @functools.cache
 def tile_source(a_dtype: str) -> Source:
-    """Return the step C = A B over rows, or over panels of columns, of all matrices.
+    """Return the step C = A B; a unit is a row of C, matrix by matrix.
 
-    Units are those of `integer_matmul_text.product_source`. Panels of B hold whole
-    tiles: 16 steps of 32 words, zeros past the last k. `block_k` is a multiple of 64.
+    Panels of B hold whole tiles: 16 steps of 32 words, zeros past the last k. `block_k`
+    is a multiple of 64.
     """
     symbol = f"integer_matmul_amx_{a_dtype}"
     with kernel(symbol, wide=True, direct=True) as w:
@@ -63,56 +63,46 @@ def tile_source(a_dtype: str) -> Source:
         d = word_names(w, 3, TILE_WORDS)
         buffer = w.stack(I8, BLOCK_ROWS * BLOCK_K)
         spare = w.stack(I32, ROWS * COLUMNS)
-        _configure(w)
-        by_rows = d["by_rows"].differs(0)
+        configure(w)
         position = w.slot(I64, w.lo)
         with w.repeat(lambda: position.get() < w.hi):
             unit = position.get()
-            matrix = unit // d["units"]
-            begin = unit - matrix * d["units"]
-            end = w.minimum(d["units"], begin + w.hi - unit)
+            matrix = unit // d["m"]
+            begin = unit - matrix * d["m"]
+            end = w.minimum(d["m"], begin + w.hi - unit)
             position.set(unit + end - begin)
-            zero = w.value(I64, 0)
-            rows = w.select(by_rows, begin, 0), w.select(by_rows, end, d["m"])
-            panel = w.select(by_rows, zero, begin)
-            stop = w.minimum(d["n"], w.select(by_rows, d["n"], end * COLUMNS))
             a, b, c = (
                 w.at(p, matrix * d[f"{name}_batch"], kind)
                 for p, name, kind in zip(places, "abc", (I8, I8, I32), strict=True)
             )
             with (
                 w.loop(0, w.maximum(d["k"], 1), d["block_k"]) as k0,
-                w.loop(*rows, BLOCK_ROWS) as i,
+                w.loop(begin, end, BLOCK_ROWS) as i,
             ):
-                height = w.minimum(rows[1] - i, BLOCK_ROWS)
+                height = w.minimum(end - i, BLOCK_ROWS)
                 depth = w.minimum(d["k"] - k0, d["block_k"])
                 corner = w.at(a, i * d["a_row"] + k0, I8)
-                _pack_rows(w, corner, buffer, height, depth, d["a_row"])
-                block = _Block(
-                    w,
-                    a_dtype,
-                    buffer,
-                    height,
-                    (depth + (DEPTH - 1)) // DEPTH,
-                    k0.equals(0),
-                    spare,
+                pack_rows(w, corner, buffer, height, depth, d["a_row"])
+                tiles = (depth + (DEPTH - 1)) // DEPTH
+                block = TileBlock(
+                    *(w, a_dtype, buffer, tiles, height, tiles, k0.equals(0), spare),
                     d["c_row"],
                 )
-                with w.loop(panel * COLUMNS, stop, COLUMNS) as j:
+                with w.loop(0, d["n"], COLUMNS) as j:
                     line = w.at(b, j // COLUMNS * d["b_panel"] + k0 * COLUMNS, I8)
                     goal = w.at(c, i * d["c_row"] + j, I32)
                     block.panel(line, goal, w.minimum(d["n"] - j, COLUMNS))
-        _tile(w, "tilerelease")
+        tile_do(w, "tilerelease")
     return Source(w.text, symbol)
 
 
-def _tile(w: Writer, name: str, *operands: Value | int) -> None:
+def tile_do(w: Writer, name: str, *operands: Value | int) -> None:
     """Print an instruction on tiles; numbers name tiles."""
     values = [o if isinstance(o, Value) else w.value(I8, o) for o in operands]
     w.intrinsic(f"llvm.x86.{name}", None, *values, overloads=[])
 
 
-def _configure(w: Writer) -> None:
+def configure(w: Writer) -> None:
     """Print the configuration: eight tiles of 16 rows of 64 bytes."""
     table = w.stack(I8, 64)
     w.zero(table, 64)
@@ -120,10 +110,10 @@ def _configure(w: Writer) -> None:
     for tile in range(8):
         w.store(w.value(I16, 64), table, 8 + tile)
         w.store(w.value(I8, 16), table, 48 + tile)
-    _tile(w, "ldtilecfg", table)
+    tile_do(w, "ldtilecfg", table)
 
 
-def _pack_rows(
+def pack_rows(
     w: Writer, corner: Value, buffer: Value, height: Value, depth: Value, row: Value
 ) -> None:
     """Print the packing of a block of A: tile after tile along k, then down.
@@ -136,7 +126,7 @@ def _pack_rows(
     rest = w.first_lanes(depth - whole, DEPTH)
     with w.loop(0, (height + 15) // 16 * 16) as i:
         line = w.at(corner, w.minimum(i, height - 1) * row, I8)
-        goal = w.at(buffer, i // 16 * tiles * _TILE_BYTES + i % 16 * DEPTH, I8)
+        goal = w.at(buffer, i // 16 * tiles * TILE_BYTES + i % 16 * DEPTH, I8)
         with w.loop(0, whole, DEPTH) as kk:
             w.store(w.load(line_type, line, kk), goal, kk * 16)
         with w.when(whole < depth):
@@ -144,15 +134,18 @@ def _pack_rows(
 
 
 @frozen
-class _Block:
+class TileBlock:
     """The product of a packed block of A with panels of B.
 
-    Tiles 0 to 3 are sums, row by row; 4 and 5 are A's, 6 and 7 B's.
+    Rows of A are packed 16 by 16, `a_tiles` tiles of k apart; `tiles` are multiplied.
+    The sums are added to C, but not where they are the `first` for it. Of the tiles in
+    registers 0 to 3 are sums, row by row, 4 and 5 are A's, 6 and 7 B's.
     """
 
     w: Writer
     a_dtype: str
     a: Value
+    a_tiles: Value
     height: Value
     tiles: Value
     first: Value
@@ -201,26 +194,26 @@ class _Block:
 
         def begin() -> None:
             for tile, _ in sums:
-                _tile(w, "tilezero", tile)
+                tile_do(w, "tilezero", tile)
 
         def resume() -> None:
             for tile, place in sums:
-                _tile(w, "tileloadd64", tile, place, pitch)
+                tile_do(w, "tileloadd64", tile, place, pitch)
 
         w.choose(self.first, begin, resume)
         product = "tdpbusd" if self.a_dtype == "uint8" else "tdpbssd"
-        a = w.at(self.a, i // 16 * self.tiles * _TILE_BYTES, I8)
+        a = w.at(self.a, i // 16 * self.a_tiles * TILE_BYTES, I8)
         a_pitch, b_pitch = w.value(I64, DEPTH), w.value(I64, 4 * COLUMNS)
         with w.loop(0, self.tiles) as q:
             for s in range(2):
                 place = w.at(b, q * (16 * 4 * COLUMNS) + 64 * s, I8)
-                _tile(w, "tileloadd64", 6 + s, place, b_pitch)
+                tile_do(w, "tileloadd64", 6 + s, place, b_pitch)
             for r in range(down):
-                place = w.at(a, (self.tiles * r + q) * _TILE_BYTES, I8)
-                _tile(w, "tileloadd64", 4 + r, place, a_pitch)
+                place = w.at(a, (self.a_tiles * r + q) * TILE_BYTES, I8)
+                tile_do(w, "tileloadd64", 4 + r, place, a_pitch)
                 for s in range(2):
-                    _tile(w, product, r * 2 + s, 4 + r, 6 + s)
+                    tile_do(w, product, r * 2 + s, 4 + r, 6 + s)
             for r in range(2):
                 self.expect(w.at(c, pitch * ((q & 15) * 2 + r), I8))
         for tile, place in sums:
-            _tile(w, "tilestored64", tile, place, pitch)
+            tile_do(w, "tilestored64", tile, place, pitch)
