@@ -140,5 +140,7 @@ def settle_source(dtype: str) -> Source:
                     if first == 0:
                         new = new | reached(value, index, 0)
                     w.store(w.cast("zext", new, I8), marks, row + index)
-                    w.store(w.select(new, value, 0), out, row + index)
+                    # Zeros are there already; of what grows, almost all are.
+                    with w.when(value.differs(0)):
+                        w.store(w.select(new, value, 0), out, row + index)
     return Source(w.text, symbol)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rxcore.prune import score
 from rxcore.prune.allocate import allocate
-from rxcore.prune.apply import apply, mask_gradients, prunable
+from rxcore.prune.apply import apply, mask_gradients, prunable, rescale
 from rxcore.prune.finetune import (
     EarlyStopping,
     StopState,
@@ -56,6 +56,7 @@ __all__ = [
     "prunable",
     "prune_mask",
     "report",
+    "rescale",
     "rigl_init",
     "rigl_step",
     "score",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from rxcore import numpy as rnp
 from rxcore.base import dtypes, tree
+from rxcore.ops.convert import convert
 from rxcore.prune.leaves import map_beside
 from rxcore.transforms.arguments import numeric_leaves
 
-__all__ = ["apply", "mask_gradients", "prunable"]
+__all__ = ["apply", "mask_gradients", "prunable", "rescale"]
 
 
 def apply(params: Any, masks: Any) -> Any:
@@ -63,6 +65,54 @@ def mask_gradients(grads: Any, masks: Any) -> Any:
         Array([1., 0.], dtype=float32)
     """
     return map_beside(_masked, grads, masks, "prune.mask_gradients", "masks")
+
+
+def rescale(params: Any, masks: Any) -> Any:
+    """Return masked weights as an initializer would draw them for fewer inputs.
+
+    **Meaning**, for weights (in, out); of (out, in, *window) outputs come first::
+
+        active = np.maximum(mask.sum(0), 1)
+        np.where(mask, w * np.sqrt(n_in / active), 0)
+
+    Initializers draw smaller weights for more inputs, so that sums keep their spread.
+    Of a sparse layer each output has few; without this its sums are too small, and
+    training starts slowly.
+
+    Args:
+        params: pytree of real floating arrays, as drawn.
+        masks: pytree of bool arrays like `params`, True is kept; None in place of a
+            leaf that is not pruned. A leaf of fewer than two axes is only masked.
+
+    Returns:
+        Pytree of the structure, shapes and dtypes of `params`.
+
+    Raises:
+        TreeError: when the structures differ.
+        ShapeError: when a mask does not have its parameter's shape.
+
+    Example:
+        >>> import rxcore as rx
+        >>> w = rx.asarray([[1.0], [2.0], [3.0], [4.0]])
+        >>> mask = rx.asarray([[True], [False], [False], [False]])
+        >>> rx.prune.rescale(w, mask).ravel()
+        Array([2., 0., 0., 0.], dtype=float32)
+
+    Paper: Evci et al., "Gradient flow in sparse neural networks and how lottery
+    tickets win", 2022.
+    """
+    return map_beside(_rescaled, params, masks, "prune.rescale", "masks")
+
+
+def _rescaled(x: Any, mask: Any) -> Any:
+    if x.ndim < 2:
+        return _masked(x, mask)
+    # Convolutions have their outputs first, products last.
+    axes = tuple(range(1, x.ndim)) if x.ndim > 2 else (0,)
+    count = math.prod(x.shape[a] for a in axes)
+    active = rnp.sum(convert(mask, dtypes.int32), axis=axes, keepdims=True)
+    share = convert(rnp.maximum(active, 1), dtypes.float32) / count
+    return _masked(convert(x / rnp.sqrt(share), x.dtype), mask)
 
 
 def prunable(params: Any, least_rank: int = 2) -> Any:

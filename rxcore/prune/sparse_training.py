@@ -169,7 +169,8 @@ def rigl_init(
         counts = allocate(select(params), sparsity, allocation)
         masks = random, with `count` active weights in each leaf
 
-    The parameters are to be masked: `params = prune.apply(params, state.masks)`.
+    The parameters are to be masked: `params = prune.apply(params, state.masks)`, or
+    with `prune.rescale`, which suits random masks.
 
     Args:
         params: pytree of real floating arrays.

@@ -162,6 +162,17 @@ def test_one_shot_prunes_once_and_stays():
     assert np.array_equal(np.asarray(p) != 0, smallest)
 
 
+@pytest.mark.parametrize(("shape", "axes"), [((200, 9), (0,)), ((9, 40, 5), (1, 2))])
+def test_rescaled_weights_keep_the_spread_of_sums(shape, axes):
+    rng = np.random.default_rng(0)
+    w = (rng.standard_normal(shape) / np.sqrt(200)).astype(np.float32)
+    mask = rng.random(shape) < 0.2
+    found = np.asarray(prune.rescale({"w": w, "b": None}, {"w": mask, "b": None})["w"])
+    assert (found[~mask] == 0).all()
+    assert (found**2).sum(axes).mean() == pytest.approx(1, rel=0.2)
+    assert np.array_equal(prune.rescale(w, np.ones(shape, bool)), w)
+
+
 # reports ----------------------------------------------------------------------------
 
 
