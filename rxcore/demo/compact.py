@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rxcore import nn, quant
+from rxcore import nn, quant, sparse
 from rxcore import numpy as rnp
 from rxcore.base import dtypes
 from rxcore.demo.network import Params
@@ -78,7 +78,7 @@ def predict_rows(packed: Params, x: Any) -> Any:
     """Return logits by products of sparse matrices."""
     last, x = len(packed) - 1, transpose(x)
     for k, layer in enumerate(packed):
-        x = layer["weight"] @ x + layer["bias"][:, None]
+        x = sparse.csr_matmul(layer["weight"], x) + layer["bias"][:, None]
         x = x if k == last else nn.relu(x)
     return transpose(x)
 
@@ -123,7 +123,7 @@ def predict_small_rows(packed: Params, x: Any) -> Any:
             convert(layer["indptr"], dtypes.int32),
             (len(layer["bias"]), x.shape[0]),
         )
-        x = rows @ x * layer["scale"][:, None]
+        x = sparse.csr_matmul(rows, x) * layer["scale"][:, None]
         x = x + layer["bias"][:, None]
         x = x if k == last else rnp.maximum(x, 0)
     return transpose(x)
