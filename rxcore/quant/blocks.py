@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 from attrs import frozen
 
 from rxcore import numpy as rnp
@@ -12,7 +13,7 @@ from rxcore.ops.join import pad
 from rxcore.ops.shape import broadcast_to, reshape
 from rxcore.quant.spec import QuantSpec
 
-__all__ = ["Grid", "grid_of", "spread"]
+__all__ = ["Grid", "Layout", "grid_of", "spread"]
 
 Shape = tuple[int, ...]
 
@@ -76,12 +77,10 @@ class Grid:
         if value.shape == counts:
             return value
         many = tuple(c for c in counts if c > 1)
-        if not value.ndim or value.shape in (many, (1,) * (not many)):
-            return (
-                broadcast_to(reshape(value, (1,) * len(counts)), counts)
-                if (not value.ndim)
-                else reshape(value, counts)
-            )
+        if not value.ndim:
+            return broadcast_to(value, counts)
+        if value.shape in (many, (1,) * (not many)):
+            return reshape(value, counts)
         raise errors.ShapeError(
             f"{call}: {name} has shape {value.shape}; an array of shape {self.shape}"
             f" in blocks of {self.block} needs {counts}"
@@ -123,25 +122,97 @@ def grid_of(spec: QuantSpec, shape: Shape, call: str) -> Grid:
     return Grid(shape, tuple(1 if d == kept else n for d, n in enumerate(shape)))
 
 
-def spread(value: Any, shape: Shape, spec: QuantSpec) -> Any:
-    """Return scales so that they broadcast to an array of a shape.
+@frozen
+class Layout:
+    """How an array and its scales meet: the array's axes cut where blocks end.
 
-    Looks at shapes and lengths of blocks from the last axis on, so that it holds for
-    an array with further axes in front, or fewer.
+    Looks at shapes and lengths of blocks from the last axis on, so that it holds for an
+    array with further axes in front, or fewer. Where a block does not divide its axis,
+    the scales are spread over the axis instead.
+
+    Args:
+        shape: the array's.
+        counts: the scales'.
+        cuts: for each axis its blocks' number and length where it is cut, else None.
+        repeats: for each axis the length of the blocks where scales are spread, else 0.
     """
-    for k in range(1, len(shape) + 1):
-        n, count = shape[-k], value.shape[-k]
-        if count in (1, n):
-            continue
-        if spec.block_size is None:
-            raise errors.ShapeError(
-                f"quant: scales of shape {value.shape} do not fit an array of shape"
-                f" {shape}"
+
+    shape: Shape
+    counts: Shape
+    cuts: tuple[tuple[int, int] | None, ...]
+    repeats: Shape
+
+    @classmethod
+    def of(cls, shape: Shape, counts: Shape, spec: QuantSpec) -> Layout:
+        """Return the layout of an array and scales of two shapes.
+
+        Raises:
+            ShapeError: when they do not fit.
+        """
+        cuts: list[tuple[int, int] | None] = []
+        repeats = []
+        first = len(shape) - len(counts)
+        for axis, n in enumerate(shape):
+            count = counts[axis - first] if axis >= first else 1
+            if count in (1, n):
+                cuts.append(None)
+                repeats.append(0)
+                continue
+            if spec.block_size is None:
+                raise errors.ShapeError(
+                    f"quant: scales of shape {counts} do not fit an array of shape"
+                    f" {shape}"
+                )
+            length = spec.block_size[axis - len(shape)]
+            whole = count * length == n
+            cuts.append((count, length) if whole else None)
+            repeats.append(0 if whole else length)
+        return cls(shape, counts, tuple(cuts), tuple(repeats))
+
+    def cut(self, x: Any) -> Any:
+        """Return the array with two axes in place of one where it is cut."""
+        if not any(self.cuts):
+            return x
+        pairs = zip(self.cuts, self.shape, strict=True)
+        return reshape(x, tuple(n for c, m in pairs for n in (c or (m,))))
+
+    def join(self, x: Any) -> Any:
+        """Return the array as it was before it was cut."""
+        return reshape(x, self.shape) if any(self.cuts) else x
+
+    def spread(self, value: Any) -> Any:
+        """Return scales so that they broadcast to the array that was cut."""
+        first = len(self.shape) - value.ndim
+        at = 0
+        for cut, length, n in zip(
+            self.cuts[first:], self.repeats[first:], self.shape[first:], strict=True
+        ):
+            if cut:
+                at += 1
+                value = rnp.expand_dims(value, at)
+            elif length:
+                value = _repeated(value, at, length, n)
+            at += 1
+        return value
+
+
+def _repeated(value: Any, at: int, length: int, n: int) -> Any:
+    """Repeat each element along an axis, n of them in all."""
+    front, back = value.shape[:at], value.shape[at + 1 :]
+    count = value.shape[at]
+    wide = broadcast_to(rnp.expand_dims(value, at + 1), (*front, count, length, *back))
+    wide = reshape(wide, (*front, count * length, *back))
+    return wide[(slice(None),) * at + (slice(0, n),)]
+
+
+def spread(value: Any, shape: Shape, spec: QuantSpec) -> Any:
+    """Return scales so that they broadcast to an array of a shape."""
+    made = Layout.of(shape, value.shape, spec)
+    if not any(made.cuts):
+        return made.spread(value)
+    for axis, cut in enumerate(made.cuts):
+        if cut:
+            value = _repeated(
+                value, axis - len(shape) + value.ndim, cut[1], shape[axis]
             )
-        at, length = value.ndim - k, spec.block_size[-k]
-        front, back = value.shape[:at], value.shape[at + 1 :]
-        wide = rnp.expand_dims(value, at + 1)
-        wide = broadcast_to(wide, (*front, count, length, *back))
-        wide = reshape(wide, (*front, count * length, *back))
-        value = wide[(slice(None),) * at + (slice(0, n),)]
-    return value
+    return attrs.evolve(made, cuts=(None,) * len(shape)).spread(value)

@@ -13,7 +13,7 @@ from rxcore.ops.compare import select
 from rxcore.ops.convert import convert
 from rxcore.ops.magnitude import clamp
 from rxcore.ops.stop import stop_gradient
-from rxcore.quant.blocks import grid_of, spread
+from rxcore.quant.blocks import Layout, grid_of
 from rxcore.quant.checks import check_finite_scale, check_no_nan, floating
 from rxcore.quant.encode import computed_in, parameters, place
 from rxcore.quant.quantize import noise_of, of_statistics, ranges
@@ -125,11 +125,14 @@ def _faked(
         low, high = ranges(stop_gradient(x), spec, "fake_quant")
         scale, zero_point = parameters(low, high, spec)
     dtype = computed_in(x, scale)
-    scale = spread(convert(scale, dtype), x.shape, spec)
+    layout = Layout.of(x.shape, scale.shape, spec)
+    scale = layout.spread(convert(scale, dtype))
     if zero_point is not None:
-        zero_point = spread(convert(zero_point, dtype), x.shape, spec)
+        zero_point = layout.spread(convert(zero_point, dtype))
     noise = noise_of(key, x, dtype)
-    return _nearest(convert(x, dtype), scale, zero_point, noise, spec, factor)
+    noise = None if noise is None else layout.cut(noise)
+    x = layout.cut(convert(x, dtype))
+    return layout.join(_nearest(x, scale, zero_point, noise, spec, factor))
 
 
 def _whole(zero: Any, spec: QuantSpec) -> Any:

@@ -9,7 +9,7 @@ from rxcore import random
 from rxcore.base import dtypes, errors
 from rxcore.control.jit import jit
 from rxcore.ops.convert import convert
-from rxcore.quant.blocks import grid_of, spread
+from rxcore.quant.blocks import Layout, grid_of
 from rxcore.quant.checks import (
     check_finite_scale,
     check_no_nan,
@@ -160,16 +160,19 @@ def _quantized(
     if scale is None:
         scale, zero_point = parameters(*ranges(x, spec, "quantize"), spec)
     dtype = computed_in(x, scale)
-    wide_scale = spread(convert(scale, dtype), x.shape, spec)
+    layout = Layout.of(x.shape, scale.shape, spec)
     zero = whole = None
     if zero_point is not None:
-        wide_zero = spread(zero_point, x.shape, spec)
+        wide_zero = layout.spread(zero_point)
         zero = convert(wide_zero, dtype)
         whole = None if spec.zero_point == "float" else convert(wide_zero, dtypes.int32)
     elif spec.center:
         whole = spec.center
     noise = noise_of(key, x, dtype)
-    codes = place(convert(x, dtype), wide_scale, zero, spec, noise).codes(whole)
+    noise = None if noise is None else layout.cut(noise)
+    wide_scale = layout.spread(convert(scale, dtype))
+    where = place(layout.cut(convert(x, dtype)), wide_scale, zero, spec, noise)
+    codes = layout.join(where.codes(whole))
     per = codes_per_byte(spec.bits)
     if per == 1 or not codes.ndim:
         return QTensor(codes, scale, zero_point, spec)
@@ -208,18 +211,19 @@ def dequantize(q: QTensor, dtype: Any = None) -> Any:
 
 @jit
 def _dequantized(q: QTensor) -> Any:
-    return centered(q) * spread(convert(q.scale, q.dtype), q.shape, q.spec)
+    layout = Layout.of(q.shape, q.scale.shape, q.spec)
+    scale = layout.spread(convert(q.scale, q.dtype))
+    return layout.join(_centered(q, layout) * scale)
 
 
-def centered(q: QTensor) -> Any:
+def _centered(q: QTensor, layout: Layout) -> Any:
     """Return the codes without their zero points, as floats."""
-    codes, spec = q.unpacked(), q.spec
+    codes, spec = layout.cut(q.unpacked()), q.spec
     if spec.zero_point == "float":
-        zero = spread(convert(q.zero_point, q.dtype), q.shape, spec)
-        return convert(codes, q.dtype) - zero
+        return convert(codes, q.dtype) - layout.spread(convert(q.zero_point, q.dtype))
     wide = convert(codes, dtypes.int32)
     if q.zero_point is not None:
-        wide = wide - spread(convert(q.zero_point, dtypes.int32), q.shape, spec)
+        wide = wide - layout.spread(convert(q.zero_point, dtypes.int32))
     elif spec.center:
         wide = wide - spec.center
     return convert(wide, q.dtype)
