@@ -16,11 +16,11 @@ from rxcore.ops.convert import bitcast, convert
 from rxcore.ops.integer_matmul import integer_matmul
 from rxcore.ops.join import concatenate, pad
 from rxcore.ops.shape import broadcast_to, reshape, transpose
-from rxcore.quant.blocks import spread
+from rxcore.quant.blocks import Layout, grid_of, spread
 from rxcore.quant.checks import floating
 from rxcore.quant.packing import unpack
 from rxcore.quant.qtensor import QTensor
-from rxcore.quant.quantize import quantize
+from rxcore.quant.quantize import coded, given_scale, of_statistics, quantize
 from rxcore.quant.spec import QuantSpec
 from rxcore.quant.statistics import Statistics
 from rxcore.trace.bind import as_numeric
@@ -38,6 +38,9 @@ def matmul(
     x_spec: QuantSpec | Statistics | None = None,
     bias: Any = None,
     activation: Callable[[Any], Any] | None = None,
+    out_spec: QuantSpec | Statistics | None = None,
+    out_scale: Any = None,
+    out_zero_point: Any = None,
 ) -> Any:
     """Multiply quantized matrices: integers, summed exactly in int32.
 
@@ -45,6 +48,12 @@ def matmul(
 
         total = np.matmul(x.codes - za, w.codes - zb)  # exact, int32
         out = activation(total * (sa * sb) + bias)
+
+    and with scales for the result, of the spec `out_spec`::
+
+        steps = total * (sa * sb / out_scale)  # without bias and activation
+        steps = out / out_scale  # with one of them
+        codes = np.clip(np.rint(steps) + out_zero_point, lowest, highest)
 
     This is the product of the dequantized numbers, without rounding until the sum is
     complete. Where float32 holds those numbers' products and sums (below 2**24 steps,
@@ -63,14 +72,19 @@ def matmul(
             (the range is then that of this x). By default unsigned, asymmetric 8 bits.
         bias: floating array that broadcasts to the result, or None.
         activation: a function of arrays, or None.
+        out_spec: how the result is quantized: statistics of calibration, or a spec.
+        out_scale: scales of the result, for a spec; without them its range gives them.
+        out_zero_point: their zero points, of asymmetric specs.
 
     Returns:
-        Array of shape (..., m, n) or (n,), float32 (float64 where scales are).
+        Array of shape (..., m, n) or (n,), float32 (float64 where scales are); with
+        `out_spec` a `QTensor`.
 
     Raises:
         ShapeError: when shapes do not fit, scales vary along k, or k is so large that
             int32 may overflow.
-        UserError: when x_spec is given for an x that is quantized already.
+        UserError: when x_spec is given for an x that is quantized already, or scales
+            of the result without out_spec.
 
     Example:
         >>> import rxcore as rx
@@ -108,7 +122,30 @@ def matmul(
     _check_room(x.spec, w.spec, x.shape[-1], call)
     if bias is not None:
         bias = as_numeric(bias, call)
-    return _multiplied(x, w, bias, activation=activation)
+    made = _result(out_spec, out_scale, out_zero_point, (*x.shape[:-1], w.shape[-1]))
+    spec, out_scale, out_zero_point = made
+    return _multiplied(
+        x, w, bias, out_scale, out_zero_point, activation=activation, out_spec=spec
+    )
+
+
+def _result(
+    spec: Any, scale: Any, zero_point: Any, shape: tuple[int, ...]
+) -> tuple[QuantSpec | None, Any, Any]:
+    """Return spec, scales and zero points of the result."""
+    call = "quant.matmul"
+    if spec is None:
+        if scale is not None or zero_point is not None:
+            raise errors.UserError(
+                f"{call}: out_scale and out_zero_point need out_spec, which says how"
+                " the result is quantized"
+            )
+        return None, None, None
+    if not isinstance(spec, QuantSpec):
+        spec, scale, zero_point = of_statistics(spec, scale, zero_point, call)
+    if scale is None:
+        return spec, None, None
+    return spec, *given_scale(grid_of(spec, shape, call), scale, zero_point, spec, call)
 
 
 def _check_shapes(shape: tuple[int, ...], w: QTensor, call: str) -> None:
@@ -200,22 +237,43 @@ def _operand(q: QTensor, *, right: bool) -> _Operand:
     return _Operand(codes, scale, zero)
 
 
-@jit(static_argnames="activation")  # type: ignore[untyped-decorator]
-def _multiplied(x: QTensor, w: QTensor, bias: Any, *, activation: Any) -> Any:
+@jit(static_argnames=("activation", "out_spec"))  # type: ignore[untyped-decorator]
+def _multiplied(
+    x: QTensor,
+    w: QTensor,
+    bias: Any,
+    out_scale: Any,
+    out_zero: Any,
+    *,
+    activation: Any,
+    out_spec: QuantSpec | None,
+) -> Any:
     a, b = _operand(x, right=False), _operand(w, right=True)
     shape = (*x.shape[:-1], w.shape[-1])
     if x.ndim == 1:
         a = _moved(a, lambda v: reshape(v, (1, *v.shape)))
-    k = x.shape[-1]
-    if w.scale.shape[-2] == 1:
-        out = _total(a, b, k) * (a.scale * b.scale)
-    else:
-        a, b, lengths = _in_groups(a, b, k, w)
-        out = rnp.sum(_total(a, b, lengths) * (a.scale * b.scale), axis=0)
-    out = reshape(out, shape)
+    k, grouped = x.shape[-1], w.scale.shape[-2] > 1
+    plain = bias is None and activation is None and not grouped
+    if out_spec is not None and out_scale is not None and plain:
+        # The steps of the result, from the exact total in one multiplication.
+        wide = Layout.of(shape, out_scale.shape, out_spec).spread(out_scale)
+        steps = _total(a, b, k) * (a.scale * b.scale / wide)
+        unit = rnp.ones_like(out_scale)
+        q = coded(reshape(steps, shape), unit, out_zero, out_spec)
+        return attrs.evolve(q, scale=out_scale)
+    if grouped:
+        a, b, k = _in_groups(a, b, k, w)
+    out = _total(a, b, k) * (a.scale * b.scale)
+    out = reshape(rnp.sum(out, axis=0) if grouped else out, shape)
     if bias is not None:
         out = out + bias
-    return out if activation is None else activation(out)
+    if activation is not None:
+        out = activation(out)
+    if out_spec is None:
+        return out
+    if out_scale is None:
+        return quantize(out, out_spec)
+    return coded(out, out_scale, out_zero, out_spec)
 
 
 def _moved(operand: _Operand, how: Callable[[Any], Any]) -> _Operand:

@@ -9,7 +9,7 @@ from rxcore import random
 from rxcore.base import dtypes, errors
 from rxcore.control.jit import jit
 from rxcore.ops.convert import convert
-from rxcore.quant.blocks import Layout, grid_of
+from rxcore.quant.blocks import Grid, Layout, grid_of
 from rxcore.quant.checks import (
     check_finite_scale,
     check_no_nan,
@@ -90,11 +90,7 @@ def quantize(
     grid = grid_of(spec, x.shape, call)
     check_no_nan(x, call)
     if scale is not None:
-        scale = grid.fit(floating(scale, call), "scale", call)
-        check_finite_scale(scale, call)
-        zero_point = given_zero(zero_point, scale, spec, call)
-        if zero_point is not None:
-            zero_point = grid.fit(zero_point, "zero_point", call)
+        scale, zero_point = given_scale(grid, scale, zero_point, spec, call)
     made = _quantized(x, scale, zero_point, key, spec=spec)
     if scale is None:
         check_finite_scale(made.scale, call, "x has infinite elements; ")
@@ -117,6 +113,18 @@ def of_statistics(
         )
     scale, zero_point = statistics.parameters()
     return statistics.spec, scale, zero_point
+
+
+def given_scale(
+    grid: Grid, scale: Any, zero_point: Any, spec: QuantSpec, call: str
+) -> tuple[Any, Any]:
+    """Return scales and zero points that were given as they are stored."""
+    scale = grid.fit(floating(scale, call), "scale", call)
+    check_finite_scale(scale, call)
+    zero_point = given_zero(zero_point, scale, spec, call)
+    if zero_point is not None:
+        zero_point = grid.fit(zero_point, "zero_point", call)
+    return scale, zero_point
 
 
 def given_zero(zero_point: Any, scale: Any, spec: QuantSpec, call: str) -> Any:
@@ -159,6 +167,14 @@ def _quantized(
 ) -> QTensor:
     if scale is None:
         scale, zero_point = parameters(*ranges(x, spec, "quantize"), spec)
+    noise = noise_of(key, x, computed_in(x, scale))
+    return coded(x, scale, zero_point, spec, noise)
+
+
+def coded(
+    x: Any, scale: Any, zero_point: Any, spec: QuantSpec, noise: Any = None
+) -> QTensor:
+    """Return an array quantized with scales and zero points of the blocks' shape."""
     dtype = computed_in(x, scale)
     layout = Layout.of(x.shape, scale.shape, spec)
     zero = whole = None
@@ -168,7 +184,6 @@ def _quantized(
         whole = None if spec.zero_point == "float" else convert(wide_zero, dtypes.int32)
     elif spec.center:
         whole = spec.center
-    noise = noise_of(key, x, dtype)
     noise = None if noise is None else layout.cut(noise)
     wide_scale = layout.spread(convert(scale, dtype))
     where = place(layout.cut(convert(x, dtype)), wide_scale, zero, spec, noise)

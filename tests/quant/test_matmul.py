@@ -179,6 +179,26 @@ def test_x_is_quantized_by_its_range_or_by_statistics() -> None:
     assert not np.array_equal(found, quant.matmul(x, w))
 
 
+@pytest.mark.parametrize("bias", [None, 0.5])
+def test_results_are_quantized(bias: float | None) -> None:
+    x, w = numbers(1, (9, 32)), quantize(numbers(2, (32, 8)), QuantSpec(axis=1))
+    plain = quant.matmul(x, w, bias=bias)
+    for spec in (QuantSpec(axis=1), QuantSpec(bits=4, symmetric=False)):
+        found = quant.matmul(x, w, bias=bias, out_spec=spec)
+        want = quantize(plain, spec)
+        assert np.array_equal(found.codes, want.codes)
+        calibrator = quant.minmax(spec)
+        stats = calibrator.update(calibrator.init(plain), plain)
+        found = quant.matmul(x, w, bias=bias, out_spec=stats)
+        off = np.asarray(dequantize(found)) - np.asarray(dequantize(want))
+        # Rounded once from the exact total, a tie may fall to the other side.
+        assert (np.abs(off) <= 1.001 * np.asarray(want.scale)).all()
+        assert np.mean(off != 0) < 0.02
+        assert found.zero_point is None or np.array_equal(
+            found.zero_point, want.zero_point
+        )
+
+
 def test_what_cannot_be_multiplied_is_refused() -> None:
     x, w = numbers(1, (9, 32)), quantize(numbers(2, (32, 8)), QuantSpec(axis=1))
     with pytest.raises(errors.UserError, match="expected w to be a QTensor, got Arr"):
@@ -191,6 +211,8 @@ def test_what_cannot_be_multiplied_is_refused() -> None:
         quant.matmul(x, quantize(dequantize(w), QuantSpec(axis=0)))
     with pytest.raises(errors.UserError, match="quantized already"):
         quant.matmul(quantize(x, QuantSpec()), w, x_spec=QuantSpec())
+    with pytest.raises(errors.UserError, match="need out_spec"):
+        quant.matmul(x, w, out_scale=1.0)
     long = quantize(np.ones((1, 70_000), np.float32), QuantSpec())
     tall = quantize(np.ones((140_000, 1), np.float32), QuantSpec())
     assert quant.matmul(long, quantize(np.ones((70_000, 1), np.float32), QuantSpec()))

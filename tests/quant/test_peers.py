@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rxcore as rx
-from rxcore.quant import QuantSpec, dequantize, fake_quant, minmax, quantize
+from rxcore.quant import QuantSpec, dequantize, fake_quant, matmul, minmax, quantize
 
 SEEDS = st.integers(0, 999)
 FACTOR = 0.25
@@ -92,6 +92,77 @@ def test_onnxruntime_chooses_the_same_scale(
     q = quantize(x, spec)
     assert np.asarray(q.scale)[0] == scale
     assert spec.center == zero if symmetric else np.asarray(q.zero_point)[0] == zero
+
+
+def product_model(op: str, names: tuple[tuple[str, str, int], ...], out: str) -> Any:
+    """Return a session of one product over inputs of (name, kind, rank)."""
+    onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    helper, proto = onnx.helper, onnx.TensorProto
+    value = helper.make_tensor_value_info
+    inputs = [value(n, getattr(proto, k), [None] * rank) for n, k, rank in names]
+    node = helper.make_node(op, [n for n, _, _ in names], ["y"])
+    output = value("y", getattr(proto, out), [None, None])
+    graph = helper.make_graph([node], "one", inputs, [output])
+    opset = [helper.make_opsetid("", 19)]
+    model = helper.make_model(graph, opset_imports=opset, ir_version=9)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
+SIZES = [(1, 1, 1), (3, 17, 5), (40, 64, 33), (9, 130, 70)]
+
+
+@pytest.mark.parametrize("x_signed", [True, False])
+def test_onnxruntime_has_the_same_integer_products(x_signed: bool) -> None:
+    kinds = ("INT8" if x_signed else "UINT8", "INT8")
+    names = (("a", kinds[0], 2), ("b", kinds[1], 2), ("za", kinds[0], 0))
+    there = product_model("MatMulInteger", (*names, ("zb", kinds[1], 0)), "INT32")
+    specs = [QuantSpec(signed=s, symmetric=False) for s in (x_signed, True)]
+    for seed, (m, k, n) in enumerate(SIZES):
+        (_, za), (_, zb) = (drawn(seed + i, spec, 1) for i, spec in enumerate(specs))
+        x = quantize(samples(seed, (m, k)), specs[0], scale=0.125, zero_point=za)
+        w = quantize(samples(seed + 9, (k, n)), specs[1], scale=0.25, zero_point=zb)
+        given_ = {"a": x.codes, "b": w.codes, "za": za[0], "zb": zb[0]}
+        (want,) = there.run(None, {k: np.asarray(v) for k, v in given_.items()})
+        assert np.abs(want).max() < 2**24
+        assert np.array_equal(matmul(x, w), want / np.float32(32))
+
+
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_onnxruntime_has_the_same_quantized_products(
+    signed: bool, per_channel: bool
+) -> None:
+    kind, rank = "INT8" if signed else "UINT8", int(per_channel)
+    there = product_model(
+        "QLinearMatMul",
+        (
+            *(("a", kind, 2), ("sa", "FLOAT", 0), ("za", kind, 0)),
+            *(("b", "INT8", 2), ("sb", "FLOAT", rank), ("zb", "INT8", rank)),
+            *(("sy", "FLOAT", 0), ("zy", kind, 0)),
+        ),
+        kind,
+    )
+    x_spec = QuantSpec(signed=signed, symmetric=False)
+    w_spec = QuantSpec(axis=1) if per_channel else QuantSpec()
+    for seed, (m, k, n) in enumerate(SIZES):
+        (sa, za), (sy, zy) = (drawn(seed + i, x_spec, 1) for i in (0, 7))
+        sb, _ = drawn(seed + 3, w_spec, n if per_channel else 1)
+        zb = np.zeros(sb.shape, np.int8)
+        sy = sy * np.float32(40)
+        x = quantize(samples(seed, (m, k)), x_spec, scale=sa, zero_point=za)
+        w = quantize(samples(seed + 9, (k, n)), w_spec, scale=sb)
+        q = matmul(x, w, out_spec=x_spec, out_scale=sy, out_zero_point=zy)
+        weights = (w.codes, sb, zb) if per_channel else (w.codes, sb[0], zb[0])
+        values = (x.codes, sa[0], za[0], *weights, sy[0], zy[0])
+        keys = ("a", "sa", "za", "b", "sb", "zb", "sy", "zy")
+        pairs = zip(keys, map(np.asarray, values), strict=True)
+        (want,) = there.run(None, dict(pairs))
+        assert np.array_equal(q.codes, want)
+        assert np.array_equal(np.asarray(q.scale).ravel(), sy)
 
 
 def torch_spec(signed: bool, axis: int | None = None) -> QuantSpec:
