@@ -2,7 +2,7 @@
 
 One pass over weights, gradients and mask decides all but what is near two thresholds,
 which a sample gives. What is near is settled afterwards; where the sample misled, NumPy
-decides everything. The pass writes the new mask and the new weights.
+finds the thresholds. The pass writes the new mask and the new weights.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rxcore_kernels.host import Features
 from rxcore_kernels.largest_mask import SMALL, bracket, mark_rows
 from rxcore_kernels.largest_mask_text import key_type
 from rxcore_kernels.plan import HostStep, In, Out, Plan, Step, Word
-from rxcore_kernels.rigl_text import ROOM, change_source, settle_source
+from rxcore_kernels.rigl_text import ROOM, change_source, redo_source, settle_source
 from rxcore_kernels.sort import begin_steps
 from rxcore_kernels.sort_host import array_at, sample_places, words_at
 from rxcore_kernels.sort_items import KINDS
@@ -101,12 +101,14 @@ def plan_rigl(
     )
     choose = Thresholds(dtype, rows, n, lanes)
     words: tuple[Word, ...] = (*operands, *results, brackets, counts, *rooms)
+    redo: tuple[Word, ...] = (*operands[:3], *results, brackets, counts, n, blocks)
     settle: tuple[Word, ...] = (*results, brackets, counts, *rooms, n, blocks)
     made.steps += [
         HostStep(Brackets(dtype, rows, n), (*operands, brackets), 0, rows, 1),
         Step(change_source(dtype, lanes), part, 0, units, chunk),
         HostStep(choose, words, 0, rows, 1),
         Step(settle_source(dtype), settle, 0, units, chunk),
+        Step(redo_source(dtype, lanes), redo, 0, units, chunk),
     ]
     return made.plan
 
@@ -240,11 +242,32 @@ class Thresholds(_Step):
                 self._find(given[3][row], block, aside, levels[row]) if fits else None
             )
             if made is None:
+                made = self._exact(tuple(x[row] for x in given))
+                block[:, 1::2] = (-1, 0)
+            if made is None:
+                # The counts are not those of the mask: they are taken at their word.
                 new, out = (x[row : row + 1] for x in self._results(at[4:6]))
                 self._decide(tuple(x[row : row + 1] for x in given), new, out)
                 block[:, 1::2] = 0
             else:
                 levels[row] = made
+
+    def _exact(self, given: tuple[Array, ...]) -> tuple[int, int, int, int] | None:
+        """Return the thresholds of a row from all of it."""
+        w, g, mask, counts = given
+        active, changed = (int(c) for c in counts)
+        index = np.flatnonzero(mask)
+        need = active - changed
+        if not 0 <= need <= index.size:
+            return None
+        size = sizes(self.dtype, w[index])
+        least, last = threshold(size, index, need)
+        free = np.ones(self.n, bool)
+        free[index[(size > least) | ((size == least) & (index <= last))]] = False
+        index = np.flatnonzero(free)
+        if not 0 <= changed <= index.size:
+            return None
+        return (least, last, *threshold(sizes(self.dtype, g[index]), index, changed))
 
     def _find(
         self, counts: Array, block: Array, rooms: list[Array], ends: Array

@@ -16,7 +16,7 @@ from rxcore_kernels.sort_text import BLOCK, append, counted, each_block, each_ve
 from rxcore_kernels.source import Source
 from rxcore_kernels.text import I1, I8, I32, I64, Slot, Value, Writer, kernel
 
-__all__ = ["ROOM", "change_source", "settle_source"]
+__all__ = ["ROOM", "change_source", "redo_source", "settle_source"]
 
 ROOM = BLOCK // 4
 """Elements of a block that can be put aside for each threshold."""
@@ -108,12 +108,53 @@ def change_source(dtype: str, lanes: int) -> Source:
 
 
 @functools.cache
+def redo_source(dtype: str, lanes: int) -> Source:
+    """Print the step that decides a block anew where its brackets held no threshold.
+
+    Words: w, g, mask, new mask, new w, levels, counts (-1 of what is perhaps kept: do
+    it), n, blocks.
+    """
+    symbol = f"rigl_redo_{dtype}x{lanes}"
+    kind, whole = KINDS[dtype].bits.by(lanes), I32.by(lanes)
+    with kernel(symbol) as w:
+        weights, grads, mask, marks, out, levels, counts = (
+            w.address(i) for i in range(7)
+        )
+        n, blocks = w.word(7), w.word(8)
+        for u, row, first, last in each_block(w, n, blocks):
+            with w.when(w.load(I64, counts, u * 4 + 1).equals(-1)):
+                types = (key_type(dtype), I32) * 2
+                ends = [
+                    level_of(w, levels, u // blocks * 4 + k, t, lanes)
+                    for k, t in enumerate(types)
+                ]
+                for at, there in each_vector(w, lanes, first, last):
+                    place = row + at
+                    value = w.load(kind, weights, place, mask=there)
+                    slope = w.load(kind, grads, place, mask=there)
+                    old = w.load(I8.by(lanes), mask, place, mask=there)
+                    active = w.cast("trunc", old, I1.by(lanes))
+                    index = w.broadcast(w.cast("trunc", at, I32), lanes)
+                    index = index + w.lanes(whole)
+                    reached = []
+                    for k, part in ((0, value), (2, slope)):
+                        key = size_keys(w, dtype, part)
+                        tie = key.equals(ends[k]) & (index <= ends[k + 1])
+                        reached.append(w.compare("ugt", key, ends[k]) | tie)
+                    new = (active & reached[0]) | reached[1]
+                    store_marks(w, new, marks, place, there)
+                    stays = w.select(new & active, value, w.value(kind, 0))
+                    w.store(stays, out, place, mask=there)
+    return Source(w.text, symbol)
+
+
+@functools.cache
 def settle_source(dtype: str) -> Source:
     """Print the step that writes what was put aside, once the thresholds are known.
 
     Words: new mask, new w, levels (four i64 for each row: the key of the least that is
-    kept and the last index kept at it; the same of what grows), counts, rooms, n,
-    blocks.
+    kept and the last index kept at it; the same of what grows), counts (not above 0:
+    nothing was put aside), rooms, n, blocks.
     """
     symbol = f"rigl_settle_{dtype}"
     bits, kind = KINDS[dtype].bits, key_type(dtype)
