@@ -34,6 +34,10 @@ BLOCK_K = 2048
 TILE_WORDS = "m n k a_batch a_row b_batch b_panel c_batch c_row block_k"
 
 TILE_BYTES = 1024
+
+_SHARE = 8
+"""Lines of the next panel that rows ask for in each step: a quarter of its lines."""
+
 _ARCH_PRCTL = 158
 _REQUEST_PERMISSION = 0x1023
 _TILE_DATA = 18
@@ -86,7 +90,7 @@ def tile_source(a_dtype: str) -> Source:
                 tiles = (depth + (DEPTH - 1)) // DEPTH
                 block = TileBlock(
                     *(w, a_dtype, buffer, tiles, height, tiles, k0.equals(0), spare),
-                    d["c_row"],
+                    *(d["c_row"], d["b_panel"]),
                 )
                 with w.loop(0, d["n"], COLUMNS) as j:
                     line = w.at(b, j // COLUMNS * d["b_panel"] + k0 * COLUMNS, I8)
@@ -151,6 +155,7 @@ class TileBlock:
     first: Value
     spare: Value
     c_row: Value
+    b_panel: Value
 
     def panel(self, b: Value, c: Value, width: Value) -> None:
         """Print the product with one panel."""
@@ -175,13 +180,10 @@ class TileBlock:
                 line = w.at(goal, r * self.c_row, I32)
                 w.copy(line, w.at(self.spare, r * COLUMNS, I32), width * 4)
 
-    def expect(self, line: Value) -> None:
-        """Ask for a row of sums ahead of its store, to be written."""
-        w = self.w
-        hints = [Value(w, I32, text) for text in ("1", "3", "1")]
-        for s in range(2):
-            place = w.at(line, 64 * s, I8)
-            w.intrinsic("llvm.prefetch", None, place, *hints, overloads=[POINTER])
+    def expect(self, place: Value, writes: str, cache: str) -> None:
+        """Ask for a line: to be written or not, into the first cache (3) or second."""
+        hints = [Value(self.w, I32, text) for text in (writes, cache, "1")]
+        self.w.intrinsic("llvm.prefetch", None, place, *hints, overloads=[POINTER])
 
     def four(self, i: Value, down: int, b: Value, c: Value, pitch: Value) -> None:
         """Print the sums of `down` x 2 tiles from row i; C's rows are `pitch` apart."""
@@ -203,6 +205,9 @@ class TileBlock:
         w.choose(self.first, begin, resume)
         product = "tdpbusd" if self.a_dtype == "uint8" else "tdpbssd"
         a = w.at(self.a, i // 16 * self.a_tiles * TILE_BYTES, I8)
+        # Rows share out the next panel of B, and ask for C before they store to it.
+        share = i // ROWS * self.tiles * (_SHARE * 64) + self.b_panel
+        ahead = w.at(b, share, I8)
         a_pitch, b_pitch = w.value(I64, DEPTH), w.value(I64, 4 * COLUMNS)
         with w.loop(0, self.tiles) as q:
             for s in range(2):
@@ -214,6 +219,10 @@ class TileBlock:
                 for s in range(2):
                     tile_do(w, product, r * 2 + s, 4 + r, 6 + s)
             for r in range(2):
-                self.expect(w.at(c, pitch * ((q & 15) * 2 + r), I8))
+                row = w.at(c, pitch * ((q & 15) * 2 + r), I8)
+                for s in range(2):
+                    self.expect(w.at(row, 64 * s, I8), "1", "3")
+            for line in range(_SHARE):
+                self.expect(w.at(ahead, (q * _SHARE + line) * 64, I8), "0", "2")
         for tile, place in sums:
             tile_do(w, "tilestored64", tile, place, pitch)

@@ -23,15 +23,15 @@ from rxcore_kernels.integer_matmul_pack import HELD, Block, pack_block
 from rxcore_kernels.integer_matmul_tile import DotTile
 from rxcore_kernels.matmul_tile import word_names
 from rxcore_kernels.source import Source
-from rxcore_kernels.text import I8, I32, kernel
+from rxcore_kernels.text import I8, I32, I64, kernel
 
 __all__ = ["BLOCK_K", "MOST_ROWS", "RUN", "rows_source", "run_source"]
 
 MOST_ROWS = 128
 """Rows up to which B is packed as it is used."""
 
-RUN = 4
-BLOCK_K = 1024
+RUN = 8
+BLOCK_K = 512
 """Panels and elements of k that are packed at a time."""
 
 _STEP = 4 * COLUMNS
@@ -92,7 +92,7 @@ def run_source(tile: DotTile, a_dtype: str, format: str) -> Source:
                 first = k0.equals(0)
                 product = TileBlock(
                     *(w, a_dtype, w.at(a, k0 // DEPTH * TILE_BYTES, I8), a_tiles),
-                    *(d["m"], tiles, first, spare, d["n"]),
+                    *(d["m"], tiles, first, spare, d["n"], w.value(I64, pitch)),
                 )
                 with w.loop(0, panels) as p:
                     line, goal = w.at(buffer, p * pitch, I8), w.at(c, p * COLUMNS, I32)
