@@ -9,7 +9,14 @@ from rxcore_kernels.csr_matmul_text import (
     matrix_source,
     vector_source,
 )
-from rxcore_kernels.csr_text import ELEMENTS, INDICES, Kind, choose_kind, path_units
+from rxcore_kernels.csr_text import (
+    ELEMENTS,
+    FEW,
+    INDICES,
+    Kind,
+    choose_kind,
+    path_units,
+)
 from rxcore_kernels.host import Features
 from rxcore_kernels.plan import In, Out, Plan, Scratch, Step, Word
 
@@ -17,9 +24,6 @@ __all__ = ["columns_together", "plan_matmul", "rows_in_block"]
 
 BLOCK_BYTES = 256 << 10
 """Bytes of the rows of X that stay in the second-level cache."""
-
-FEW = 10
-"""Elements that a row should have in a block, so that its sums are worth loading."""
 
 
 def plan_matmul(
@@ -126,12 +130,11 @@ def columns_together(k: Kind, width: int, most: int = 8) -> Columns:
 
 
 def rows_in_block(k: Kind, c: Columns, rows: int, columns: int, nnz: int) -> int:
-    """Return how many rows of X make a block: all, where blocks would not pay."""
+    """Return how many rows of X make a block: all, where they fit the cache."""
     bytes_each = c.vectors * k.lanes * k.element.bytes
     most = max(1, BLOCK_BYTES // bytes_each)
     if columns <= 2 * most:
         return max(columns, 1)
+    # Rows that are too sparse for it are not cut.
     wanted = FEW * rows * columns // max(nnz, 1)
-    if wanted > most:
-        return columns
     return most if 4 * wanted > most else most // 4

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from rxcore_kernels.csr_text import Kind, Panel, Rows, gather, leading, panels
+from rxcore_kernels.csr_text import Blocks, Kind, Panel, Rows, gather, leading, panels
 from rxcore_kernels.matmul_tile import word_names
 from rxcore_kernels.source import Source
 from rxcore_kernels.text import I1, I64, Slot, Value, Writer, kernel
@@ -199,15 +199,14 @@ class _Product:
     ) -> None:
         """Print the loop over the blocks of X's rows."""
         w, k = self.w, self.k
-        # The sums of a matrix without columns are zeros all the same.
-        with w.loop(0, w.maximum(columns, 1), block) as begin:
-            bound = w.minimum(begin + block, columns)
-            fresh = begin.equals(0)
-            with panel.rows() as (row, r):
+        with Blocks.each(w, columns, block) as blocks, panel.rows() as (row, r):
+            fresh = blocks.begin.equals(0)
+            place, end = w.load(I64, panel.cursors, r), w.load(I64, panel.ends, r)
+            with w.when((place < end) | fresh):
                 line = lines.at(w, k, row)
                 held = load_row(w, k, line, self.masks)
                 sums = [w.select(fresh, w.value(k.vector, 0.0), h) for h in held]
-                place, end = w.load(I64, panel.cursors, r), w.load(I64, panel.ends, r)
+                bound = blocks.bound(end - place)
                 found, stop = self._add_block(sums, place, end, bound)
                 w.store(stop, panel.cursors, r)
                 for v, (value, mask) in enumerate(zip(found, self.masks, strict=True)):

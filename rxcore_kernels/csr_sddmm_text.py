@@ -6,6 +6,7 @@ import functools
 
 from rxcore_kernels.csr_matmul_text import Columns, load_row
 from rxcore_kernels.csr_text import (
+    Blocks,
     Kind,
     Panel,
     Rows,
@@ -124,13 +125,15 @@ class _Sampled:
     def print_blocks(self, panel: Panel) -> None:
         """Print the loop over the blocks of Y's rows."""
         w, k, d = self.w, self.k, self.d
-        with w.loop(0, d["columns"], d["block"]) as begin:
-            bound = w.minimum(begin + d["block"], d["columns"])
-            with panel.rows() as (row, r):
-                at = w.slot(I64, w.load(I64, panel.cursors, r))
-                end = w.load(I64, panel.ends, r)
-                # A unit may leave open a row that does not exist: it has no elements.
-                factors = self._row(self.x, w.minimum(row, d["rows"] - 1))
+        with (
+            Blocks.each(w, d["columns"], d["block"]) as blocks,
+            panel.rows() as (row, r),
+        ):
+            at = w.slot(I64, w.load(I64, panel.cursors, r))
+            end = w.load(I64, panel.ends, r)
+            with w.when(at.get() < end):
+                bound = blocks.bound(end - at.get())
+                factors = self._row(self.x, row)
                 go = w.slot(I1, 1)
                 with w.repeat(go.get):
                     first = at.get()

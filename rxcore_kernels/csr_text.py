@@ -27,13 +27,25 @@ from rxcore_kernels.text import (
     Writer,
 )
 
-__all__ = ["PANEL", "Kind", "Panel", "Rows", "choose_kind", "path_units"]
+__all__ = [
+    "FEW",
+    "PANEL",
+    "Blocks",
+    "Kind",
+    "Panel",
+    "Rows",
+    "choose_kind",
+    "path_units",
+]
 
 ELEMENTS = {"float32": F32, "float64": F64}
 INDICES = {"int32": I32, "uint16": I16, "int64": I64}
 
 PANEL = 512
 """Rows that share a block of columns while it is in cache."""
+
+FEW = 12
+"""Elements that a row should have in a block, so that the visit pays."""
 
 UNIT = 8192
 """Row ends and elements of a unit, at least."""
@@ -147,6 +159,38 @@ class Rows:
             low.set(w.select(before, middle + 1, low.get()))
             high.set(w.select(before, high.get(), middle))
         return low.get(), step - low.get()
+
+
+@frozen
+class Blocks:
+    """The blocks of columns that a panel goes through, to keep them in cache.
+
+    Args:
+        w: the kernel being printed.
+        columns: all columns.
+        begin: the first column of a block.
+        stop: one past its last column.
+        limit: a row with fewer elements left is too sparse for blocks.
+    """
+
+    w: Writer
+    columns: Value
+    begin: Value
+    stop: Value
+    limit: Value
+
+    @classmethod
+    @contextmanager
+    def each(cls, w: Writer, columns: Value, size: Value) -> Iterator[Blocks]:
+        """Print a loop over the blocks; a matrix without columns has one."""
+        with w.loop(0, w.maximum(columns, 1), size) as begin:
+            stop = w.minimum(begin + size, columns)
+            limit = (columns - begin) * FEW // size
+            yield cls(w, columns, begin, stop, limit)
+
+    def bound(self, left: Value) -> Value:
+        """Return up to which column a row with `left` elements goes."""
+        return self.w.select(left < self.limit, self.columns, self.stop)
 
 
 @frozen

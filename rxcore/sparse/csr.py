@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from attrs import field, frozen
 from rxcore import numpy as rnp
 from rxcore.base import dtypes, errors, tree
 from rxcore.base.lazy import LazyModule
+from rxcore.control.jit import jit
 from rxcore.ops import csr as products
 from rxcore.ops.csr_pattern import transposed
 from rxcore.ops.families import promote
@@ -22,7 +24,6 @@ from rxcore.sparse.checks import (
     check_shape,
     is_increasing,
 )
-from rxcore.sparse.compiled import run
 from rxcore.sparse.dense import dense_elements, line_of_each, places_of, scattered
 from rxcore.sparse.held import Fixed, assembled, fix, read, shared, shared_index
 from rxcore.trace.bind import as_numeric
@@ -428,19 +429,29 @@ def times(a: CSR, x: Any, call: str) -> Any:
         TreeError: when `x` is no array.
     """
     x = as_numeric(x, call)
-    if x.ndim not in (1, 2) or x.shape[0] != a.shape[1]:
+    shape = x.type.shape
+    if len(shape) not in (1, 2) or shape[0] != a.shape[1]:
         raise errors.ShapeError(
             f"{call}: a matrix of shape {a.shape} does not fit an operand of shape"
             f" {x.shape}: expected ({a.shape[1]},) or ({a.shape[1]}, n)"
         )
-    data, x = promote([a.data, x], call=call)
-    return run(_product, a.with_data(data), x)
+    data = a.data
+    if data.type.dtype != x.type.dtype:
+        data, x = promote([data, x], call=call)
+    parts = (data, a.product_indices(), a.indptr, x)
+    if all(isinstance(part, Array) for part in parts):
+        return _compiled(a.shape)(*parts)
+    return products.csr_matmul.bind(*parts, shape=a.shape)
 
 
-def _product(a: CSR, x: Any) -> Any:
-    return products.csr_matmul.bind(
-        a.data, a.product_indices(), a.indptr, x, shape=a.shape
-    )
+@functools.cache
+def _compiled(shape: tuple[int, int]) -> Any:
+    """Return the product as a jitted function of plain arrays: the shortest way."""
+
+    def csr_matmul(data: Any, indices: Any, indptr: Any, x: Any) -> Any:
+        return products.csr_matmul.bind(data, indices, indptr, x, shape=shape)
+
+    return jit(csr_matmul)
 
 
 def scaled(data: Any, factor: Any, call: str) -> Any:
