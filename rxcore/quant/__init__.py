@@ -14,7 +14,7 @@ from rxcore.quant.profiles import PROFILES, Profile
 from rxcore.quant.qtensor import QTensor
 from rxcore.quant.quantize import dequantize, quantize
 from rxcore.quant.report import Report, report
-from rxcore.quant.search import kl, mse
+from rxcore.quant.search import kl, least_error, mse
 from rxcore.quant.spec import QuantSpec
 from rxcore.quant.statistics import (
     Calibrator,
@@ -39,6 +39,7 @@ __all__ = [
     "dequantize",
     "fake_quant",
     "kl",
+    "least_error",
     "lsq_scale",
     "matmul",
     "minmax",

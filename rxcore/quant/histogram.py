@@ -30,6 +30,9 @@ __all__ = ["Histogram", "Method", "histogram_calibrator", "percentile"]
 
 MOST_BINS = 1 << 15
 
+MOST_BYTES = 1 << 31
+"""Bytes of all histograms of one array at most."""
+
 
 class Method(Protocol):
     """A way to choose a range from a histogram; hashable."""
@@ -95,6 +98,13 @@ def histogram_calibrator(
     stored, sides = 2 * bins, 1 if _mirrored(spec) else 2
 
     def empty(counts: Shape) -> Histogram:
+        nbytes = 8 * sides * stored * math.prod(counts)
+        if nbytes > MOST_BYTES:
+            raise errors.UserError(
+                f"quant.{name}: {math.prod(counts)} blocks, each with a histogram of"
+                f" {sides * stored} bins, take {nbytes / 2**30:.1f} GiB; pass fewer"
+                " bins, or larger blocks, or use quant.minmax or quant.least_error"
+            )
         zeros = rnp.zeros((*counts, sides, stored), dtypes.int64)
         ends = rnp.full(counts, rnp.inf), rnp.full(counts, -rnp.inf)
         limit = rnp.full(counts, 2.0**-99, dtypes.float32)

@@ -158,6 +158,18 @@ def test_other_dtypes_are_computed_in_float32_or_wider(dtype: str) -> None:
     assert fake_quant(x, QuantSpec(axis=1)).dtype == x.dtype
 
 
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+@pytest.mark.parametrize("shape", [(), (1,), (7,), (2, 1, 3)])
+def test_any_rank(bits: int, shape: tuple[int, ...]) -> None:
+    x = np.linspace(-1, 1, int(np.prod(shape)), dtype=np.float32).reshape(shape)
+    for axis in (None, *range(-len(shape), 0)):
+        q = quantize(x, QuantSpec(bits=bits, axis=axis))
+        codes, back = reference(q, x)
+        assert q.shape == shape
+        assert np.array_equal(q.unpacked(), codes)
+        assert np.array_equal(dequantize(q), back)
+
+
 def test_stochastic_rounding_is_right_on_average() -> None:
     x = np.linspace(-3, 3, 25, dtype=np.float32)
     spec = QuantSpec(bits=4, profile="aqt")

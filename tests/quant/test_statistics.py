@@ -238,6 +238,48 @@ def test_mse_finds_the_best_share(bits: int, symmetric: bool, profile: str) -> N
     assert (error(chosen) <= tried.min(0) * 1.02).all()
 
 
+@pytest.mark.parametrize("bits", [2, 4])
+@given(seed=SEEDS, symmetric=st.booleans(), block=st.sampled_from([(7, 1), (8, -1)]))
+@settings(max_examples=5)
+def test_least_error_is_not_beaten(
+    bits: int, seed: int, symmetric: bool, block: tuple[int, int]
+) -> None:
+    x = np.random.default_rng(seed).standard_normal((16, 3)).astype(np.float32)
+    spec = QuantSpec(bits=bits, symmetric=symmetric, block_size=block)
+    scale, zero = quant.least_error(x, spec)
+    counts = quantize(x, spec).scale.shape
+    assert scale.shape == counts
+
+    def error(scale: Any, zero: Any) -> Any:
+        off = (np.asarray(fake_quant(x, spec, scale, zero)) - x) ** 2
+        rows = np.arange(0, 16, block[0])
+        sums = np.add.reduceat(off, rows, axis=0)
+        return sums if block[1] == 1 else sums.sum(1, keepdims=True)
+
+    best = error(scale, zero)
+    calibrator = quant.minmax(spec)
+    stats = calibrator.update(calibrator.init(x), x)
+    for k in range(1, 65):
+        share = np.float32(k / 64)
+        ends = type(stats)(share * stats.low, share * stats.high, spec)
+        assert (best <= error(*ends.parameters()) * (1 + 1e-5) + 1e-6).all()
+
+
+def test_statistics_of_a_batch_are_a_loop() -> None:
+    xs = np.stack([np.resize(b, (20, 5)) for b in batches_of(3, 3)])
+    for method in METHODS.values():
+        calibrator = method(QuantSpec(axis=1))
+
+        def gathered(x: Any, calibrator: Any = calibrator) -> Any:
+            stats = calibrator.update(calibrator.init(x), x)
+            return stats, calibrator.range(stats)
+
+        found = rx.vmap(gathered)(xs)
+        for k, x in enumerate(xs):
+            lane = rx.tree.map(lambda leaf, k=k: leaf[k], found)
+            equal(lane, gathered(x), close=True)
+
+
 def test_nan_is_not_lost() -> None:
     x = np.ones((4, 5), np.float32)
     x[1, 2] = np.nan
@@ -262,6 +304,9 @@ def test_what_cannot_be_calibrated_is_refused() -> None:
         quant.moving_average(spec, 0)
     with pytest.raises(errors.UserError, match=r"quant\.minmax: expected a QuantSpec"):
         quant.minmax(1)  # type: ignore[arg-type]
+    groups = QuantSpec(block_size=(32, 1))
+    with pytest.raises(errors.UserError, match=r"524288 blocks, .* 16\.0 GiB; pass"):
+        quant.mse(groups).init((4096, 4096))
     calibrator = quant.minmax(spec)
     stats = calibrator.init((3, 5))
     with pytest.raises(errors.ShapeError, match=r"x has shape \(3, 6\)"):
