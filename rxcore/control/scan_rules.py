@@ -78,11 +78,10 @@ def _jvp(primals: Any, tangents: Any, **p: Any) -> Any:
     moving = made.moving[count:]
     # While a derivative is recorded, its part must be a scan of its own.
     if isinstance(current(), Partial):
-        if any(
-            flag and not x.ndim
-            for flag, x in zip(moved, _parts(primals, p)[1], strict=True)
-        ):
-            wide = _widened(primals, moved, p)
+        constants, carried, _ = _parts(primals, p)
+        marked = zip((*fixed, *moved), (*constants, *carried), strict=True)
+        if any(flag and not x.ndim for flag, x in marked):
+            wide = _widened(primals, fixed, moved, p)
             if wide is not None:
                 outs, found = jvp_flat(wide, primals, tangents)
                 return tuple(outs), tuple(found)
@@ -94,22 +93,22 @@ def _jvp(primals: Any, tangents: Any, **p: Any) -> Any:
 
 
 def _widened(
-    primals: Sequence[Any], moved: Flags, p: dict[str, Any]
+    primals: Sequence[Any], fixed: Flags, moved: Flags, p: dict[str, Any]
 ) -> Callable[..., list[Any]] | None:
-    """Return a lane scan as a function that carries a scalar in every lane."""
+    """Return a lane scan as a function that has its scalars in every lane."""
     loop = Loop(p["graph"], *_parts(primals, p), *_tail(p))
     if not loop.is_lane(_scan):
         return None
-    made = widen(p["graph"], p["constants"], p["carries"], moved)
+    made = widen(p["graph"], fixed, moved)
     if made is None:
         return None
 
     def run(*args: Any) -> list[Any]:
         constants, carries, steps = _parts(args, p)
         body = _ordered(made.captured, p["constants"])
-        fixed = (*constants, *made.captured.constants)
+        given = (*made.fix(constants), *made.captured.constants)
         start = tuple(made.start(carries))
-        return made.finish(bind_loop(Loop(body, fixed, start, steps, *_tail(p))))
+        return made.finish(bind_loop(Loop(body, given, start, steps, *_tail(p))))
 
     return run
 

@@ -1,7 +1,7 @@
-"""Widen: let every lane of a scan have its own copy of the scalars it carries.
+"""Widen: let every lane of a scan have its own copy of the scalars it carries or reads.
 
-The cotangent of a carried scalar is a sum over lanes at each step, which would end the
-one kernel that a lane scan is. With a copy in each lane the sum comes after the loop.
+The cotangent of such a scalar is a sum over lanes at each step, which would end the one
+kernel that a lane scan is. With a copy in each lane the sum comes after the loop.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from typing import Any
 
 from attrs import frozen
 
-from rxcore.compiler.graph_passes.inline import inline
+from rxcore.compiler.graph_passes.inline import held, unfold
 from rxcore.compiler.lanes import lane_shape
 from rxcore.control.bodies import read
+from rxcore.control.custom_rules import custom_jvp_call, custom_vjp_call
 from rxcore.ir.graph import Equation, Graph, Value
 from rxcore.ir.primitive import IndexMap, Scalar
 from rxcore.ops.shape import broadcast, reshape, slice_
@@ -21,6 +22,9 @@ from rxcore.trace.capture import Captured, capture
 from rxcore.trace.tracer import current
 
 __all__ = ["Wide", "widen"]
+
+# Calls that have derivatives of their own: to inline them would lose those.
+_RULED = (custom_jvp_call, custom_vjp_call)
 
 
 @frozen(eq=False)
@@ -30,20 +34,29 @@ class Wide:
     Args:
         captured: the body.
         lanes: the shape of the lanes.
-        carries: which carries are widened.
+        constants: which constants are widened.
+        carries: which carries are.
         steps: which per-step outputs are.
     """
 
     captured: Captured
     lanes: tuple[int, ...]
+    constants: tuple[bool, ...]
     carries: tuple[bool, ...]
     steps: tuple[bool, ...]
 
+    def fix(self, constants: Sequence[Any]) -> list[Any]:
+        """Return the constants, repeated for each lane."""
+        return self._repeated(constants, self.constants)
+
     def start(self, carries: Sequence[Any]) -> list[Any]:
         """Return the initial carries, repeated for each lane."""
+        return self._repeated(carries, self.carries)
+
+    def _repeated(self, given: Sequence[Any], flags: Sequence[bool]) -> list[Any]:
         return [
             broadcast(x, self.lanes, ()) if w else x
-            for x, w in zip(carries, self.carries, strict=True)
+            for x, w in zip(given, flags, strict=True)
         ]
 
     def finish(self, outs: Sequence[Any]) -> list[Any]:
@@ -65,33 +78,26 @@ def _first(x: Any, kept: int) -> Any:
     return reshape(slice_(x, (0,) * x.ndim, stop), x.shape[:kept])
 
 
-def widen(
-    graph: Graph, constants: int, carries: int, moved: Sequence[bool]
-) -> Wide | None:
-    """Widen the scalar carries that `moved` marks; None where there is nothing to do.
+def widen(graph: Graph, fixed: Sequence[bool], moved: Sequence[bool]) -> Wide | None:
+    """Widen the scalars that are marked; None where there is nothing to do.
 
     Args:
         graph: the body of a lane scan.
-        constants: how many constants it takes.
-        carries: how many carries.
-        moved: which carries are differentiated.
+        fixed: which of its constants are differentiated.
+        moved: which of its carries are.
     """
     lanes = lane_shape(graph)
-    inputs = graph.inputs[constants : constants + carries]
-    scalars = [not v.type.shape and m for v, m in zip(inputs, moved, strict=True)]
+    constants, carries = len(fixed), len(moved)
+    marked = (*fixed, *moved)
+    inputs = graph.inputs[: len(marked)]
+    scalars = [not v.type.shape and m for v, m in zip(inputs, marked, strict=True)]
     if not lanes or not all(lanes) or not any(scalars):
         return None
-    plain = inline(graph)
-    if not all(
-        isinstance(e.primitive.lower, Scalar | IndexMap) for e in plain.equations
-    ):
+    plain = unfold(graph, _without_rule)
+    if not all(map(_is_known, plain.equations)):
         return None
     # Scalars computed of widened ones are widened, too.
-    wide = {
-        v
-        for v, s in zip(_carried(plain, constants, carries), scalars, strict=True)
-        if s
-    }
+    wide = {v for v, s in zip(plain.inputs[: len(marked)], scalars, strict=True) if s}
     while True:
         for e in plain.equations:
             if not e.outputs[0].type.shape and any(o in wide for o in e.inputs):
@@ -107,9 +113,19 @@ def widen(
         wide |= grown
     if not all(map(_fits(wide), plain.equations)):
         return None
+    kept = tuple(v in wide for v in plain.inputs[:constants])
     flags = tuple(v in wide for v in _carried(plain, constants, carries))
     steps = tuple(isinstance(o, Value) and o in wide for o in plain.outputs[carries:])
-    return Wide(_captured(plain, wide, lanes, flags), lanes, flags, steps)
+    return Wide(_captured(plain, wide, lanes, flags), lanes, kept, flags, steps)
+
+
+def _without_rule(e: Equation) -> Graph | None:
+    """Return the Graph of a call; one with a derivative of its own stays a call."""
+    return None if e.primitive in _RULED else held(e)
+
+
+def _is_known(e: Equation) -> bool:
+    return e.primitive in _RULED or isinstance(e.primitive.lower, Scalar | IndexMap)
 
 
 def _carried(graph: Graph, constants: int, carries: int) -> tuple[Value, ...]:
@@ -122,8 +138,9 @@ def _fits(wide: set[Value]) -> Callable[[Equation], bool]:
             o in wide for o in e.inputs
         ):
             return True
-        # Of the index maps, a scalar's broadcast to the lanes is the one to know.
-        return e.outputs[0] not in wide
+        # Of the index maps, a scalar's broadcast to the lanes is the one to know. A
+        # call has the types of its rule.
+        return e.primitive not in _RULED and e.outputs[0] not in wide
 
     return fits
 
@@ -136,11 +153,11 @@ def _captured(
         trace = current()
         for e in graph.equations:
             given = [read(o, memory) for o in e.inputs]
-            (out,) = e.outputs
             if isinstance(e.primitive.lower, IndexMap) and e.inputs[0] in wide:
-                memory[out] = given[0]
+                memory[e.outputs[0]] = given[0]
                 continue
-            (memory[out],) = trace.process(e.primitive, given, dict(e.params))
+            found = trace.process(e.primitive, given, dict(e.params))
+            memory.update(zip(e.outputs, found, strict=True))
         outs = [read(o, memory) for o in graph.outputs]
         return [
             broadcast(x, lanes, ())

@@ -11,24 +11,24 @@ from rxcore.ir.primitive import Calls, Expand
 
 def inline(graph: Graph) -> Graph:
     """Replace calls, and ops that mean a Graph, by the equations they hold."""
-    return unfold(graph, _held)
+    return unfold(graph, held)
 
 
-def unfold(graph: Graph, held: Callable[[Equation], Graph | None]) -> Graph:
-    """Replace equations by the equations of the Graph that `held` gives for them."""
+def unfold(graph: Graph, chosen: Callable[[Equation], Graph | None]) -> Graph:
+    """Replace equations by the equations of the Graph that `chosen` gives for them."""
     instead: dict[Value, Operand] = {}
     made: list[Equation] = []
     changed = False
 
     def inner(g: Graph) -> Graph:
-        return unfold(g, held)
+        return unfold(g, chosen)
 
     def read(o: Operand) -> Operand:
         return instead.get(o, o) if isinstance(o, Value) else o
 
     for e in graph.equations:
         inputs = tuple(map(read, e.inputs))
-        found = held(e)
+        found = chosen(e)
         if found is None:
             moved = any(a is not b for a, b in zip(inputs, e.inputs, strict=True))
             kept = map_subgraphs(e.replace(inputs=inputs) if moved else e, inner)
@@ -43,7 +43,8 @@ def unfold(graph: Graph, held: Callable[[Equation], Graph | None]) -> Graph:
     return Graph(graph.inputs, tuple(map(read, graph.outputs)), tuple(made))
 
 
-def _held(e: Equation) -> Graph | None:
+def held(e: Equation) -> Graph | None:
+    """Return the Graph that an equation stands for, if it is a call or means one."""
     form = e.primitive.lower
     if isinstance(form, Calls):
         return e.params["graph"]  # type: ignore[no-any-return]
