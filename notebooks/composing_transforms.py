@@ -51,9 +51,8 @@ def seconds(f, *args, runs=20):
 # became, their source, and how many kernels one call launches. Here a chain of five
 # elementwise operations and its derivative each become one loop over the data.
 
+
 # %%
-
-
 def swish(x):
     return x / (1 + rnp.exp(-x))
 
@@ -134,9 +133,8 @@ print(f"loss {float(losses[0]):.3f} -> {float(losses[-1]):.3f} in {len(losses)} 
 # All 400 training steps were one call: a `scan` inside of `jit`, with `grad` inside of
 # the `scan`. Now the gradients, and their lengths.
 
+
 # %%
-
-
 @rx.jit
 def gradients(params, x, y):
     return rx.vmap(rx.grad(loss_of_one), in_axes=(None, 0, 0))(params, x, y)
@@ -206,9 +204,8 @@ for lengths, color, label in (
 # gradients. Below both loops are inside one compiled function: `scan` over steps of
 # Newton, `fori_loop` over those of conjugate gradients.
 
+
 # %%
-
-
 def rosenbrock(p):
     return ((1 - p[:-1]) ** 2 + 100 * (p[1:] - p[:-1] ** 2) ** 2).sum()
 
@@ -308,9 +305,8 @@ print(f"whole Hessian    {1e6 * seconds(by_matrix, p, d, runs=5):8.0f} us")
 # `custom_jvp` attaches it; `grad` works too, as reverse mode is the transpose of
 # forward mode.
 
+
 # %%
-
-
 @rx.custom_jvp
 def kepler(m, e):
     def going(state):
@@ -383,9 +379,8 @@ print("eccentricity:", " ".join(f"{float(e):.4f}" for e in guesses), "(true 0.62
 # integrate-and-fire neurons, written in plain Python, with a smooth stand-in for the
 # derivative of a spike. The gradient, too, is a loop inside a kernel.
 
+
 # %%
-
-
 @rx.custom_jvp
 def fire(u):
     return (u > 0).astype(u.dtype)
