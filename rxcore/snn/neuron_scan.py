@@ -32,10 +32,8 @@ def neuron_scan(step: Step, params: Any, state: Any, xs: Any) -> tuple[Any, Any]
     Args:
         step: `step(params, state, x) -> (state, out)`, a pure function. It sees all
             neurons at one time; the state keeps its structure, shapes and dtypes.
-        params: pytree of arrays and numbers, the same at all times. A number that
-            all neurons share and whose gradient is wanted is best given to each of
-            them, `np.broadcast_to(beta, neurons)`: nothing is copied, and the reverse
-            loop stays one kernel, as no step has to sum over neurons.
+        params: pytree of arrays and numbers, the same at all times; per neuron, or
+            shared by all.
         state: pytree of arrays, the state before the first step.
         xs: pytree of arrays with time as axis 0.
 
