@@ -7,6 +7,8 @@ finds the thresholds. The pass writes the new mask and the new weights.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -86,7 +88,8 @@ def plan_rigl(
     element = KINDS[dtype].bits.bytes
     lanes = made.lanes(key_type(dtype).bytes * 8)
     brackets, counts = made.memory(rows * 32), made.memory(units * 32)
-    rooms = [made.memory(units * ROOM * b) for b in (4, element, element) * 2]
+    key = key_type(dtype).bytes
+    rooms = [made.memory(units * ROOM * b) for b in (4, element, key) * 2]
     chunk = made.block_chunk(n)
     part: tuple[Word, ...] = (
         In(0),
@@ -221,6 +224,11 @@ class Thresholds(_Step):
 
     lanes: int
 
+    @property
+    def key_bytes(self) -> int:
+        """Bytes of a key."""
+        return key_type(self.dtype).bytes
+
     def __call__(self, words: int, lo: int, hi: int) -> None:
         """Do it for the rows lo..hi."""
         at = words_at(words, 14)
@@ -228,10 +236,10 @@ class Thresholds(_Step):
         levels = array_at(at[6], np.int64, self.rows, 4)
         found = array_at(at[7], np.int64, self.rows, blocks, 4)
         given = self._operands(at[:4])
-        kind = f"u{KINDS[self.dtype].bits.bytes}"
+        kinds = ("i4", f"u{KINDS[self.dtype].bits.bytes}", f"u{self.key_bytes}")
         rooms = [
             array_at(a, k, self.rows, blocks, ROOM)
-            for a, k in zip(at[8:], (np.int32, kind, kind) * 2, strict=True)
+            for a, k in zip(at[8:], kinds * 2, strict=True)
         ]
         for row in range(lo, hi):
             block = found[row]
@@ -261,13 +269,14 @@ class Thresholds(_Step):
         if not 0 <= need <= index.size:
             return None
         size = sizes(self.dtype, w[index])
-        least, last = threshold(size, index, need)
+        least, last = threshold(size, lambda: index, need)
         free = np.ones(self.n, bool)
         free[index[(size > least) | ((size == least) & (index <= last))]] = False
-        index = np.flatnonzero(free)
-        if not 0 <= changed <= index.size:
+        if not 0 <= changed <= np.count_nonzero(free):
             return None
-        return (least, last, *threshold(sizes(self.dtype, g[index]), index, changed))
+        steep = sizes(self.dtype, g[free])
+        level, end = threshold(steep, lambda: np.flatnonzero(free), changed)
+        return least, last, level, end
 
     def _find(
         self, counts: Array, block: Array, rooms: list[Array], ends: Array
@@ -275,35 +284,44 @@ class Thresholds(_Step):
         """Return the thresholds of a row, or None where a bracket held none."""
         active, changed = (int(c) for c in counts)
         kept, _, grown, _ = (int(c) for c in block.sum(axis=0))
-        index, value, slope = (gathered(room, block[:, 1]) for room in rooms[:3])
+        size = sizes(self.dtype, gathered(rooms[1], block[:, 1]))
         need = active - changed - kept
-        if not 0 <= need <= index.size:
+        if not 0 <= need <= size.size:
             return None
-        size = sizes(self.dtype, value)
-        least, last = threshold(size, index, need)
-        dropped = ~((size > least) | ((size == least) & (index <= last)))
+        first = functools.partial(gathered, rooms[0], block[:, 1])
+        least, last = threshold(size, first, need)
+        dropped = size < least
+        if last < self.n - 1:
+            dropped |= (size == least) & (first() > last)
         # What is dropped here may grow again, like all that the pass saw dropped.
-        others = gathered(rooms[3], block[:, 3]), gathered(rooms[5], block[:, 3])
-        index = np.concatenate([index[dropped], others[0]])
-        steep = sizes(self.dtype, np.concatenate([slope[dropped], others[1]]))
+        steep = np.concatenate(
+            [
+                gathered(rooms[2], block[:, 1])[dropped],
+                gathered(rooms[5], block[:, 3]),
+            ]
+        )
         need = changed - grown
-        if not 0 <= need <= index.size:
+        if not 0 <= need <= steep.size:
             return None
-        level, end = threshold(steep, index, need)
+
+        def places() -> Array:
+            return np.concatenate([first()[dropped], gathered(rooms[3], block[:, 3])])
+
+        level, end = threshold(steep, places, need)
         # Below the bracket are some that were not put aside.
         return (least, last, level, end) if level >= int(ends[2]) else None
 
 
-def threshold(key: Array, index: Array, k: int) -> tuple[int, int]:
+def threshold(key: Array, index: Callable[[], Array], k: int) -> tuple[int, int]:
     """Return the k-th largest key, and the last index of those at it that count."""
     if k == 0:
         return np.iinfo(np.int64).max, -1
     level = np.partition(key, key.size - k)[key.size - k]
-    there = index[key == level]
     need = k - np.count_nonzero(key > level)
-    if need < there.size:
-        there = np.partition(there, need - 1)[:need]
-    return int(level), int(there.max())
+    there = key == level
+    if need == np.count_nonzero(there):
+        return int(level), np.iinfo(np.int32).max
+    return int(level), int(np.partition(index()[there], need - 1)[need - 1])
 
 
 def gathered(rooms: Array, counts: Array) -> Array:

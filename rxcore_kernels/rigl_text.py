@@ -34,7 +34,7 @@ def size_keys(w: Writer, dtype: str, bits: Value) -> Value:
 
 @define
 class _Room:
-    """What is near a threshold: indices, weights and gradients of a block's lanes."""
+    """What is near a threshold: index, weight and gradient's key of a block's lanes."""
 
     places: list[Value]
     count: Slot
@@ -59,8 +59,8 @@ def change_source(dtype: str, lanes: int) -> Source:
     Words: w, g, mask, new mask, new w, brackets (four i64 for each row: of kept
     magnitudes and of grown gradients, both ends inside), counts (four i64 for each
     block: kept, perhaps kept, grown, perhaps grown), rooms (`ROOM` indices, weights
-    and gradients for each block of what is perhaps kept, and as much of what perhaps
-    grows), n, blocks.
+    and keys of gradients for each block of what is perhaps kept, and as much of what
+    perhaps grows), n, blocks.
     """
     symbol = f"rigl_change_{dtype}x{lanes}"
     bits, kind = KINDS[dtype].bits, key_type(dtype)
@@ -78,7 +78,7 @@ def change_source(dtype: str, lanes: int) -> Source:
             kept, grown, aside, near = (w.slot(I64, 0) for _ in range(4))
             rooms = [
                 w.at(p, u * ROOM, t)
-                for p, t in zip(places, (I32, bits, bits) * 2, strict=True)
+                for p, t in zip(places, (I32, bits, kind) * 2, strict=True)
             ]
             perhaps, might = _Room(rooms[:3], aside), _Room(rooms[3:], near)
             for at, there in each_vector(w, lanes, first, last):
@@ -95,8 +95,8 @@ def change_source(dtype: str, lanes: int) -> Source:
                 rest = rest if there is None else rest & there
                 risen = rest & w.compare("ugt", steep, ends[3])
                 maybe = (rest & w.compare("uge", steep, ends[2])) & ~risen
-                perhaps.put(inside, at, (live, slope))
-                might.put(maybe, at, (live, slope))
+                perhaps.put(inside, at, (live, steep))
+                might.put(maybe, at, (live, steep))
                 new = above | risen
                 store_marks(w, new, marks, place, there)
                 w.store(w.select(new, live, w.value(zero, 0)), out, place, mask=there)
@@ -165,8 +165,7 @@ def settle_source(dtype: str) -> Source:
             row = u // blocks * n
             ends = [w.load(I64, levels, u // blocks * 4 + k) for k in range(4)]
 
-            def reached(part: Value, index: Value, k: int) -> Value:
-                key = size_keys(w, dtype, part)
+            def reached(key: Value, index: Value, k: int) -> Value:
                 wide = key if kind == I64 else w.cast("zext", key, I64)
                 at_level = wide.equals(ends[k]) & (index <= ends[k + 1])
                 return w.compare("ugt", wide, ends[k]) | at_level
@@ -177,9 +176,9 @@ def settle_source(dtype: str) -> Source:
                     found = w.load(I32, places[first], at)
                     index = w.cast("sext", found, I64)
                     value = w.load(bits, places[first + 1], at)
-                    new = reached(w.load(bits, places[first + 2], at), index, 2)
+                    new = reached(w.load(kind, places[first + 2], at), index, 2)
                     if first == 0:
-                        new = new | reached(value, index, 0)
+                        new = new | reached(size_keys(w, dtype, value), index, 0)
                     w.store(w.cast("zext", new, I8), marks, row + index)
                     # Zeros are there already; of what grows, almost all are.
                     with w.when(value.differs(0)):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import optree
 
+from rxcore import numpy as rnp
 from rxcore.base import dtypes, errors, tree
 from rxcore.runtime.array import Array
 from rxcore.trace.bind import as_numeric
@@ -83,16 +84,25 @@ def paths(value: Any) -> list[str]:
 def refuse_nan(leaves: Sequence[Any], value: Any, call: str) -> None:
     """Refuse NaN where the numbers are known by now."""
     for k, x in enumerate(leaves):
-        if not dtypes.is_float(x.dtype):
-            continue
-        host = known(x)
-        # A sum or minimum carries NaN on, and makes no array of its own.
-        if host is not None and host.size and np.isnan(host.min()):
+        count = _nans(x) if dtypes.is_float(x.dtype) and x.size else 0
+        if count:
             raise errors.UserError(
-                f"{call}: {int(np.isnan(host).sum())} of {host.size} scores at"
-                f" {paths(value)[k]} are NaN, which have no order; find out where they"
-                " come from, or replace them with rnp.nan_to_num(scores)"
+                f"{call}: {count} of {x.size} scores at {paths(value)[k]} are NaN,"
+                " which have no order; find out where they come from, or replace them"
+                " with rnp.nan_to_num(scores)"
             )
+
+
+def _nans(x: Any) -> int:
+    """Return how many numbers are NaN, as far as they are known by now."""
+    found = x.concrete() if isinstance(x, Tracer) else x
+    if not isinstance(found, Array):
+        return 0
+    if not found.on_host:
+        return int(rnp.sum(rnp.isnan(found)))
+    # A minimum carries NaN on, and makes no array of its own.
+    host = found.host
+    return int(np.isnan(host).sum()) if np.isnan(host.min()) else 0
 
 
 def fraction(value: Any, name: str, call: str) -> None:
