@@ -31,7 +31,7 @@ __all__ = ["A_DTYPES", "B_DTYPES", "available_paths", "plan_integer_matmul"]
 A_DTYPES = ("uint8", "int8")
 B_DTYPES = ("int8", "int4", "uint4")
 
-SHORT = 16
+SHORT = {"generic": 8, "avx2": 8, "vnni": 24, "amx": 12}
 """Rows of A up to which B is read in place."""
 
 _PACK_BLOCK = 64
@@ -158,7 +158,7 @@ def plan_integer_matmul(
     product = _Product(a_dtype == "int8", b_dtype, batch, m, n, k)
     if batch * m * n == 0:
         return Plan((), by_rows=True)
-    if choose_tile(path).group == 4 and m <= SHORT:
+    if m <= SHORT[path]:
         return _plan_strips(choose_tile(path), product)
     if path == "amx":
         return _plan_tiles(product)
@@ -167,30 +167,40 @@ def plan_integer_matmul(
 
 def _plan_strips(tile: DotTile, p: _Product) -> Plan:
     """Plan a product of few rows, with B read in place."""
-    rows = p.m + short.needs_ones(p.a_dtype, p.format)
     groups = -(-p.k // short.GROUP)
-    most = min(1024, short.SUMS // rows // short.LINE * short.LINE)
+    bytes_each = short.GROUP * 4 // tile.group
+    rows, starts = p.m, 0
+    if tile.group == 4:
+        rows += short.needs_ones(p.a_dtype, p.format)
+        starts = p.batch * rows * 4
     # Strips enough for all threads, of equal width.
+    most = min(1024, short.SUMS // rows // short.LINE * short.LINE)
     strips = max(-(-p.n // most), min(4, -(-p.n // (4 * short.LINE))))
     strip = -(-p.n // strips)
     strip = -(-strip // short.LINE) * short.LINE
     strips = -(-p.n // strip)
-    a_bytes = groups * rows * short.GROUP
     lines = p.batch * rows
-    arrange = Step(
-        short.arrange_source(p.a_dtype, p.format),
-        (In(0), Scratch(0), Scratch(1), p.m, rows, p.k),
-        *(0, lines, split(lines, lines * p.k // 4, 1)),
-    )
+    chunk = split(lines, lines * p.k // 4, 1)
+    if tile.group == 4:
+        source = short.arrange_source(p.a_dtype, p.format)
+        words: tuple[Word, ...] = (In(0), Scratch(0), Scratch(1), p.m, rows, p.k)
+        step, row = rows * bytes_each, bytes_each
+    else:
+        source = line_source(tile, p.a_dtype)
+        words = (In(0), Scratch(0), p.k, groups * short.GROUP)
+        step, row = bytes_each, groups * bytes_each
+    arrange = Step(source, words, 0, lines, chunk)
+    a_batch = groups * rows * bytes_each
     product = Step(
         short.strip_source(tile, p.a_dtype, p.format),
         (
             *(Scratch(0), In(1), Out(0), Scratch(1), p.m, rows, p.n, p.k),
-            *(a_bytes, p.b_rows * p.n, strip, strips),
+            *(a_batch, step, row, p.b_rows * p.n, strip, strips),
         ),
         *(0, p.batch * strips, split(p.batch * strips, p.reading, 1)),
     )
-    return Plan((arrange, product), (max(64, p.batch * a_bytes), 4 * lines))
+    sizes = (max(64, p.batch * a_batch), max(64, starts))
+    return Plan((arrange, product), sizes)
 
 
 def _plan_tiles(p: _Product) -> Plan:

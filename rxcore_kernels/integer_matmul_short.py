@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from rxcore_kernels.integer_matmul_pack import BIAS, HELD
+from rxcore_kernels.integer_matmul_pack import BIAS, HELD, elements
 from rxcore_kernels.integer_matmul_tile import DotTile
 from rxcore_kernels.matmul_tile import word_names
 from rxcore_kernels.source import Source
@@ -26,10 +26,10 @@ from rxcore_kernels.text import I8, I16, I32, Type, Value, Writer, kernel
 __all__ = ["GROUP", "LINE", "SUMS", "arrange_source", "needs_ones", "strip_source"]
 
 GROUP = 8
-"""Elements of k of one step: two words."""
+"""Elements of k of one step: two words of bytes, or four of 16-bit numbers."""
 
 LINE = 64
-"""Columns of one step."""
+"""Columns that a strip is a multiple of."""
 
 SUMS = 8192
 """Sums of a strip at most, over all rows: what fits the first cache."""
@@ -91,34 +91,32 @@ def arrange_source(a_dtype: str, format: str) -> Source:
     return Source(w.text, symbol)
 
 
-STRIP_WORDS = "m rows n k a_batch b_batch strip strips"
+STRIP_WORDS = "m rows n k a_batch a_step a_row b_batch strip strips"
 
 
 @functools.cache
 def strip_source(tile: DotTile, a_dtype: str, format: str) -> Source:
     """Return the step C = A B; a unit is a strip of columns of one matrix.
 
-    Words of addresses: arranged A, B, C, what sums start from. `a_batch` and `b_batch`
-    are bytes between matrices.
+    Words of addresses: A's words, B, C, what sums start from (where words are bytes).
+    Words of A for a row and a step of `GROUP` elements lie `a_row` and `a_step` bytes
+    apart; `a_batch` and `b_batch` are bytes between matrices.
     """
     symbol = f"integer_matmul_strip_{tile.path}_{a_dtype}_{format}"
-    with kernel(symbol, wide=True, direct=True) as w:
+    with kernel(symbol, wide=tile.wide, direct=True) as w:
         a, b, c, starts = (w.address(i) for i in range(4))
         d = word_names(w, 4, STRIP_WORDS)
-        sums = w.stack(I32, SUMS)
+        sums, spare = w.stack(I32, SUMS), w.stack(I8, GROUP * LINE)
         with w.loop(w.lo, w.hi) as unit:
             matrix = unit // d["strips"]
             column = unit % d["strips"] * d["strip"]
             strip = _Strip(
-                w,
-                tile,
-                a_dtype,
-                format,
+                *(w, tile, a_dtype, format),
                 w.at(a, matrix * d["a_batch"], I8),
                 w.at(b, matrix * d["b_batch"] + column, I8),
                 w.at(c, matrix * d["m"] * d["n"] + column, I32),
                 w.at(starts, matrix * d["rows"], I32),
-                sums,
+                *(sums, spare),
                 w.minimum(d["n"] - column, d["strip"]),
                 d,
             )
@@ -140,96 +138,124 @@ class _Strip:
     c: Value
     starts: Value
     sums: Value
+    spare: Value
     width: Value
     d: dict[str, Value]
 
-    def lines(self, body: functools.partial[None]) -> None:
-        """Print `body(j, mask)` for lines of columns, the last of them masked."""
-        w = self.w
-        whole = self.width // LINE * LINE
-        with w.loop(0, whole, LINE) as j:
-            body(j, None)
-        with w.when(whole < self.width):
-            body(whole, w.first_lanes(self.width - whole, LINE))
+    @property
+    def line(self) -> int:
+        """Columns that are multiplied together."""
+        return LINE if self.tile.group == 4 else 2 * self.tile.lanes
 
     def multiply(self) -> None:
         """Print the sums, each step for all columns and rows."""
         w, d = self.w, self.d
         w.zero(self.sums, d["rows"] * d["strip"] * 4)
-        held = HELD[self.format]
+        held, line = HELD[self.format], self.line
         last = (d["k"] + (held - 1)) // held - 1
         count = GROUP // held
+        whole = self.width // line * line
+        rest = self.width - whole
         with w.loop(0, (d["k"] + (GROUP - 1)) // GROUP) as g:
             ids = [w.minimum(g * count + r, last) for r in range(count)]
             rows = [w.at(self.b, i * d["n"], I8) for i in ids]
-            words = w.at(self.a, g * d["rows"] * GROUP, I8)
-            self.lines(functools.partial(self.add, rows, words))
+            words = w.at(self.a, g * d["a_step"], I8)
+            with w.loop(0, whole, line) as j:
+                for row in rows:
+                    w.prefetch(row, d["n"] * (_AHEAD * count) + j, I8)
+                loaded = [w.load(I8.by(line), row, j) for row in rows]
+                self.add(loaded, words, j)
+            with w.when(rest > 0):
+                self.add(self.part(rows, whole, rest), words, whole)
 
-    def add(
-        self, rows: Sequence[Value], words: Value, j: Value, mask: Value | None
-    ) -> None:
+    def part(self, rows: Sequence[Value], start: Value, count: Value) -> list[Value]:
+        """Return the last columns of rows, fewer than a line."""
+        w, line = self.w, self.line
+        if self.tile.wide:
+            mask = w.first_lanes(count, line)
+            return [w.load(I8.by(line), row, start, mask=mask) for row in rows]
+        for r, row in enumerate(rows):
+            w.copy(w.at(self.spare, r * line, I8), w.at(row, start, I8), count)
+        return [w.load(I8.by(line), self.spare, r * line) for r in range(len(rows))]
+
+    def add(self, loaded: list[Value], words: Value, j: Value) -> None:
         """Print one step for a line of columns."""
-        w = self.w
-        if mask is None:
-            for row in rows:
-                w.prefetch(row, self.d["n"] * (_AHEAD * len(rows)) + j, I8)
-        loaded = [w.load(I8.by(LINE), row, j, mask=mask) for row in rows]
-        first, second = self.words(loaded)
+        w, lanes = self.w, self.tile.lanes
+        sets = self.words(loaded)
         with w.loop(0, self.d["rows"]) as m:
             place = w.at(self.sums, m * self.d["strip"] + j, I32)
-            pair = [
-                w.broadcast(w.load(I32, words, m * 2 + i), self.tile.lanes)
-                for i in range(2)
-            ]
-            for q in range(4):
-                total = w.load(self.tile.vector, place, q * self.tile.lanes)
-                total = self.dot(total, pair[0], first[q])
-                total = self.dot(total, pair[1], second[q])
-                w.store(total, place, q * self.tile.lanes)
+            row = w.at(words, m * self.d["a_row"], I8)
+            values = [w.broadcast(w.load(I32, row, i), lanes) for i in range(len(sets))]
+            for q in range(len(sets[0])):
+                total = w.load(self.tile.vector, place, q * lanes)
+                for value, vectors in zip(values, sets, strict=True):
+                    total = self.dot(total, value, vectors[q])
+                w.store(total, place, q * lanes)
 
-    def words(self, rows: list[Value]) -> tuple[list[Value], list[Value]]:
-        """Return the words of a step, of its first and second half of k."""
+    def words(self, rows: list[Value]) -> list[list[Value]]:
+        """Return the words of a step: a list of vectors for each word of A."""
+        if self.tile.group == 2:
+            parts = [part for row in rows for part in elements(self.format, row)]
+            return [self.pairs(*parts[i : i + 2]) for i in range(0, GROUP, 2)]
         if HELD[self.format] == 1:
-            return _interleaved(self.w, rows[:4]), _interleaved(self.w, rows[4:])
+            return [_interleaved(self.w, rows[:4]), _interleaved(self.w, rows[4:])]
         bytes_ = _interleaved(self.w, rows)
         if self.format == "int4":
             bytes_ = [v ^ -0x77777778 for v in bytes_]
         low = [v & 0x0F0F0F0F for v in bytes_]
-        return low, [v.unsigned_shift(4) & 0x0F0F0F0F for v in bytes_]
+        return [low, [v.unsigned_shift(4) & 0x0F0F0F0F for v in bytes_]]
+
+    def pairs(self, first: Value, second: Value) -> list[Value]:
+        """Return words of 16-bit numbers of two rows."""
+        w, line = self.w, self.line
+        a, b = (w.cast("sext", row, I16.by(line)) for row in (first, second))
+        made = []
+        for start in range(0, line, self.tile.lanes):
+            columns = range(start, start + self.tile.lanes)
+            both = w.shuffle(a, b, [x for c in columns for x in (c, line + c)])
+            made.append(w.cast("bitcast", both, self.tile.vector))
+        return made
 
     def dot(self, total: Value, a: Value, b: Value) -> Value:
         """Print total + a . b; signed A is multiplied with unsigned halves of bytes."""
-        if self.a_dtype == "int8" and HELD[self.format] == 2:
+        swap = self.tile.group == 4 and HELD[self.format] == 2
+        if swap and self.a_dtype == "int8":
             a, b = b, a
         return self.tile.dot(self.w, total, a, b)
 
     def finish(self) -> None:
         """Print the stores of the sums, in the order of columns."""
-        w, d = self.w, self.d
+        w, d, line = self.w, self.d, self.line
+        whole = self.width // line * line
+        rest = self.width - whole
         with w.loop(0, d["m"]) as m:
-            start = w.load(I32, self.starts, m)
-            value = w.broadcast(start, self.tile.lanes)
-            line = w.at(self.c, m * d["n"], I32)
+            goal = w.at(self.c, m * d["n"], I32)
             place = w.at(self.sums, m * d["strip"], I32)
-            self.lines(functools.partial(self.store, line, place, value))
+            with w.loop(0, whole, line) as j:
+                for q, value in enumerate(self.found(m, place, j)):
+                    w.store(value, goal, j + q * self.tile.lanes)
+            with w.when(rest > 0):
+                # Sums of columns past the last are in the room of the first cache.
+                for q, value in enumerate(self.found(m, place, whole)):
+                    w.store(value, place, whole + q * self.tile.lanes)
+                w.copy(w.at(goal, whole, I32), w.at(place, whole, I32), rest * 4)
 
-    def store(
-        self, line: Value, place: Value, start: Value, j: Value, mask: Value | None
-    ) -> None:
-        """Print the stores of a line of columns."""
+    def found(self, m: Value, place: Value, j: Value) -> list[Value]:
+        """Return the sums of a line of columns."""
         w, lanes = self.w, self.tile.lanes
-        ones = w.at(self.sums, self.d["m"] * self.d["strip"], I32)
-        found = []
-        for q in range(4):
-            value = w.load(self.tile.vector, place, j + q * lanes) + start
-            if needs_ones(self.a_dtype, self.format):
-                value = value - w.load(self.tile.vector, ones, j + q * lanes) * BIAS
-            found.append(value)
-        for q, value in enumerate(_ordered(w, found)):
-            kept = None
-            if mask is not None:
-                kept = w.first_lanes(self.width - j - q * lanes, lanes)
-            w.store(value, line, j + q * lanes, mask=kept)
+        count = self.line // lanes
+        values = [w.load(self.tile.vector, place, j + q * lanes) for q in range(count)]
+        if self.tile.group == 2:
+            return values
+        start = w.broadcast(w.load(I32, self.starts, m), lanes)
+        values = [value + start for value in values]
+        if needs_ones(self.a_dtype, self.format):
+            ones = w.at(self.sums, self.d["m"] * self.d["strip"] + j, I32)
+            values = [
+                value - w.load(self.tile.vector, ones, q * lanes) * BIAS
+                for q, value in enumerate(values)
+            ]
+        return _ordered(w, values)
 
 
 def _interleaved(w: Writer, rows: Sequence[Value]) -> list[Value]:

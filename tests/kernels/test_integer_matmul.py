@@ -125,7 +125,10 @@ def test_pieces_do_not_matter(path, a_dtype, b_dtype, batch, m, n, k, chunk):
 @pytest.mark.parametrize("a_dtype", A_DTYPES)
 @pytest.mark.parametrize(
     "sizes",
-    [(300, 90, 310), (1, 700, 900), (5, 900, 901), (33, 70, 5003), (900, 1, 900)],
+    [
+        *((300, 90, 310), (1, 700, 900), (5, 900, 901), (33, 70, 5003), (900, 1, 900)),
+        *((3, 2500, 130), (40, 1300, 700), (130, 40, 2500)),
+    ],
     ids=str,
 )
 def test_large_shapes(path, a_dtype, b_dtype, sizes):
@@ -141,6 +144,14 @@ def test_extremes_never_saturate(path, left, right):
     a, b = np.full((1, 20, 4099), left, dtype), np.full((1, 4099, 40), right, np.int8)
     c, _ = multiply(a, b, "int8", path=path)
     assert (c == 4099 * left * right).all()
+
+
+@every_path
+@pytest.mark.parametrize("m", [2, 20, 140])
+def test_sums_past_32_bits_wrap_around(path, m):
+    a, b = np.full((1, m, 70_001), 255, np.uint8), np.full((1, 70_001, 3), 127, np.int8)
+    c, _ = multiply(a, b, "int8", path=path)
+    assert (c == 70_001 * 255 * 127 - 2**32).all()
 
 
 @every_path
