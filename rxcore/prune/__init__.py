@@ -22,9 +22,8 @@ from rxcore.prune.schedule import (
     one_shot,
 )
 from rxcore.prune.shrink import shrink
+from rxcore.prune.sparse_state import RigL, SparseState
 from rxcore.prune.sparse_training import (
-    RigL,
-    SparseState,
     due,
     rigl_init,
     rigl_step,

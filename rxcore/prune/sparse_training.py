@@ -6,149 +6,20 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import attrs
-import optree
-from attrs import frozen
 
 from rxcore import numpy as rnp
 from rxcore import random
 from rxcore.base import dtypes, errors, tree
 from rxcore.control.cond import cond
 from rxcore.control.jit import jit
-from rxcore.ops.convert import convert
 from rxcore.ops.largest_mask import largest_mask
-from rxcore.ops.rigl import rigl
 from rxcore.prune.allocate import Method, allocate
 from rxcore.prune.apply import apply, mask_gradients, prunable
-from rxcore.prune.leaves import beside, float_leaves, known
-from rxcore.trace.bind import as_numeric
+from rxcore.prune.connections import change_connections
+from rxcore.prune.leaves import float_leaves, known
+from rxcore.prune.sparse_state import RigL, SparseState
 
-__all__ = [
-    "RigL",
-    "SparseState",
-    "due",
-    "rigl_init",
-    "rigl_step",
-    "set_step",
-    "train_step",
-]
-
-
-@frozen
-class RigL:
-    """What there is to choose about changing connections.
-
-    **Meaning**::
-
-        due(step) = begin <= step < end and (step - begin) % frequency == 0
-        t = (step - begin) / (end - begin)
-        cosine:    f = fraction / 2 * (1 + np.cos(np.pi * t))
-        constant:  f = fraction
-        power:     f = fraction * (1 - t)**exponent
-        changed = np.trunc(f * active)                  # or np.rint
-
-    Args:
-        begin: the first step at which connections change.
-        end: from this step on they stay; about three quarters of training.
-        frequency: steps from one change to the next.
-        fraction: the share of active weights that is dropped at first: 0.3 as the
-            paper has it, 0.1 in jaxpruner.
-        decay: "cosine", "constant" or "power".
-        exponent: of "power".
-        rounding: "truncate", as the paper's code, or "nearest" (halves to even), as
-            jaxpruner.
-        regrow: whether a weight just dropped may grow again at once, and then keeps its
-            value, as in both; otherwise only weights that were inactive grow.
-        grown: the value of grown weights: "zeros"; "gradient_sign" and "gradient":
-            minus `scale` times the gradient's sign, or the gradient; "normal": random
-            with the deviation of active weights times `scale` (needs a key).
-        scale: of the other values.
-        drop: "magnitude": the smallest; "signed": the same share of the smallest
-            positive and of the largest negative weights, as SET has it.
-        moments: which moments of the optimizer become 0: "inactive": all but those of
-            weights that stay active; "grown": of grown weights only, as both peers do.
-    """
-
-    begin: int = 0
-    end: int = 10_000
-    frequency: int = 100
-    fraction: float = 0.3
-    decay: Literal["cosine", "constant", "power"] = "cosine"
-    exponent: float = 1.0
-    rounding: Literal["truncate", "nearest"] = "truncate"
-    regrow: bool = True
-    grown: Literal["zeros", "gradient_sign", "gradient", "normal"] = "zeros"
-    scale: float = 1.0
-    drop: Literal["magnitude", "signed"] = "magnitude"
-    moments: Literal["inactive", "grown"] = "inactive"
-
-    def __attrs_post_init__(self) -> None:
-        """Refuse what makes no schedule."""
-        call = "prune.rigl_init"
-        if not 0 <= self.begin < self.end:
-            raise errors.UserError(
-                f"{call}: begin={self.begin}, end={self.end}; expected 0 <= begin < end"
-            )
-        if self.frequency < 1:
-            raise errors.UserError(f"{call}: frequency={self.frequency}; expected >= 1")
-        if not 0 <= self.fraction <= 1:
-            raise errors.UserError(
-                f"{call}: fraction={self.fraction}; expected 0 <= fraction <= 1"
-            )
-        for name, known_values in _CHOICES.items():
-            if getattr(self, name) not in known_values:
-                raise errors.UserError(
-                    f"{call}: {name}={getattr(self, name)!r}; expected one of"
-                    f" {', '.join(known_values)}"
-                )
-
-    def due(self, step: Any) -> Any:
-        """Say whether connections change at a step."""
-        inside = (step >= self.begin) & (step < self.end)
-        return inside & ((step - self.begin) % self.frequency == 0)
-
-    def share(self, step: Any) -> Any:
-        """Return the share of active weights that is dropped at a step, in float64."""
-        past = convert(step, dtypes.float64) - self.begin
-        t = rnp.clip(past / (self.end - self.begin), 0.0, 1.0)
-        if self.decay == "cosine":
-            return self.fraction / 2 * (1 + rnp.cos(rnp.pi * t))
-        if self.decay == "power":
-            return self.fraction * (1 - t) ** self.exponent
-        return self.fraction + 0 * t
-
-    def changed(self, active: Any, step: Any) -> Any:
-        """Return how many of the active weights change: int32."""
-        wanted = self.share(step) * convert(active, dtypes.float64)
-        whole = rnp.trunc if self.rounding == "truncate" else rnp.round
-        return convert(whole(wanted), dtypes.int32)
-
-
-_CHOICES = {
-    "decay": ("cosine", "constant", "power"),
-    "rounding": ("truncate", "nearest"),
-    "grown": ("zeros", "gradient_sign", "gradient", "normal"),
-    "drop": ("magnitude", "signed"),
-    "moments": ("inactive", "grown"),
-}
-
-
-@tree.register
-@frozen
-class SparseState:
-    """The state of `rigl_step` and `set_step`.
-
-    Args:
-        step: int32, how many steps were made.
-        masks: bool arrays like the parameters, True is active; None where a leaf stays
-            dense.
-        active: int32 counts of active weights like the masks; they never change.
-        config: the choices, a `RigL`.
-    """
-
-    step: Any
-    masks: Any
-    active: Any
-    config: RigL = attrs.field(metadata={"static": True})
+__all__ = ["due", "rigl_init", "rigl_step", "set_step", "train_step"]
 
 
 def rigl_init(
@@ -431,158 +302,10 @@ def _step(
     def change(_: Any) -> Any:
         dense = grads(params) if callable(grads) else grads
         own = None if key is None else random.fold_in(key, state.step)
-        return _change(call, state, params, dense, opt_state, own)
+        return change_connections(call, state, params, dense, opt_state, own)
 
     def stay(_: Any) -> Any:
         return attrs.evolve(state, step=state.step + 1), params, opt_state
 
     made: tuple[SparseState, Any, Any] = _choose(due(state), change, stay)
     return made
-
-
-def _change(
-    call: str, state: SparseState, params: Any, grads: Any, opt_state: Any, key: Any
-) -> tuple[SparseState, Any, Any]:
-    """Change the connections of all leaves that have a mask."""
-    leaves, treedef = float_leaves(params, call)
-    masks = beside(treedef, state.masks, call, "state")
-    active = beside(treedef, state.active, call, "state")
-    wanted = [None] * len(leaves)
-    if grads is not None:
-        wanted = beside(treedef, grads, call, "grads")
-    for w, m, g in zip(leaves, masks, wanted, strict=True):
-        for other, what in ((m, "mask"), (g, "gradient")):
-            if other is not None and m is not None and other.shape != w.shape:
-                raise errors.ShapeError(
-                    f"{call}: a parameter has shape {w.shape}, its {what}"
-                    f" {other.shape}; they must be equal"
-                )
-        if grads is not None and m is not None and g is None:
-            raise errors.TreeError(f"{call}: a leaf with a mask has no gradient")
-    moments, rebuild = _moments(opt_state, treedef, leaves)
-    rows = [
-        (w, m, n, g, [part[k] for part in moments])
-        for k, (w, m, n, g) in enumerate(
-            zip(leaves, masks, active, wanted, strict=True)
-        )
-        if m is not None
-    ]
-    changed = iter(_change_leaves(rows, state.step, key, config=state.config))
-    new_masks, new_leaves = list(masks), list(leaves)
-    new_moments = [list(part) for part in moments]
-    for k, m in enumerate(masks):
-        if m is None:
-            continue
-        new_masks[k], new_leaves[k], found = next(changed)
-        for part, value in zip(new_moments, found, strict=True):
-            part[k] = value
-    made = tree.unflatten(treedef, new_masks)
-    later = attrs.evolve(state, step=state.step + 1, masks=made)
-    return later, tree.unflatten(treedef, new_leaves), rebuild(new_moments)
-
-
-def _changed_leaves(rows: Any, step: Any, key: Any, config: RigL) -> Any:
-    keys: Any = None if key is None else random.split(key, max(2 * len(rows), 1))
-    made = []
-    for k, (w, mask, active, g, moments) in enumerate(rows):
-        if g is None:
-            g = random.uniform(keys[2 * k], w.shape, dtypes.float32)
-        own = None if keys is None else keys[2 * k + 1]
-        made.append(_change_leaf(w, mask, active, g, moments, step, own, config))
-    return made
-
-
-_change_leaves = jit(_changed_leaves, static_argnames="config")
-
-
-def _change_leaf(
-    w: Any,
-    mask: Any,
-    active: Any,
-    g: Any,
-    moments: Any,
-    step: Any,
-    key: Any,
-    config: RigL,
-) -> Any:
-    count = config.changed(active, step)
-    flat, slope, old = (rnp.reshape(x, (-1,)) for x in (w, g, mask))
-    if config.regrow and config.drop == "magnitude":
-        made = rigl(flat, slope, old, active, count)
-        new, moved = (rnp.reshape(x, w.shape) for x in made)
-    else:
-        marks = _new_mask(flat, slope, old, active, count, config)
-        new = rnp.reshape(marks, w.shape)
-        moved = rnp.where(mask & new, w, rnp.zeros((), w.dtype))
-    stays = mask & new
-    if config.grown != "zeros":
-        value = _grown_value(w, mask, g, key, config)
-        moved = rnp.where(new & ~mask, value, moved)
-    keeps = stays if config.moments == "inactive" else stays | ~new
-    rest = [rnp.where(keeps, m, rnp.zeros((), m.dtype)) for m in moments]
-    return new, moved, rest
-
-
-def _new_mask(w: Any, g: Any, mask: Any, active: Any, count: Any, config: RigL) -> Any:
-    if not config.regrow:
-        count = rnp.minimum(count, w.size - active)
-    kept, count = _kept(w, mask, active, count, config)
-    taken = kept if config.regrow else mask
-    return kept | largest_mask(rnp.where(taken, -1, rnp.abs(g)), count)
-
-
-def _kept(w: Any, mask: Any, active: Any, count: Any, config: RigL) -> tuple[Any, Any]:
-    """Return the active weights that are not dropped, and how many are dropped."""
-    if config.drop == "magnitude":
-        return largest_mask(rnp.where(mask, rnp.abs(w), -1), active - count), count
-    kept, dropped = rnp.zeros(w.shape, bool), rnp.zeros((), dtypes.int32)
-    for side in (mask & (w >= 0), mask & ~(w >= 0)):
-        there = rnp.sum(convert(side, dtypes.int32))
-        # The share of the whole, rounded down, so that together they are not more.
-        share = convert(there, dtypes.float64) / rnp.maximum(active, 1)
-        some = convert(rnp.floor(share * count), dtypes.int32)
-        kept = kept | largest_mask(rnp.where(side, rnp.abs(w), -1), there - some)
-        dropped = dropped + some
-    return kept, dropped
-
-
-def _grown_value(w: Any, mask: Any, g: Any, key: Any, config: RigL) -> Any:
-    if config.grown == "zeros":
-        return rnp.zeros((), w.dtype)
-    if config.grown == "gradient":
-        return convert(-config.scale * g, w.dtype)
-    if config.grown == "gradient_sign":
-        return convert(-config.scale * rnp.sign(g), w.dtype)
-    number = rnp.maximum(rnp.sum(convert(mask, dtypes.float32)), 1)
-    live = rnp.where(mask, w, rnp.zeros((), w.dtype))
-    mean = rnp.sum(live) / number
-    spread = rnp.sqrt(rnp.sum(rnp.where(mask, (w - mean) ** 2, 0)) / number)
-    drawn = random.normal(key, w.shape, dtypes.float32)
-    return convert(config.scale * spread * drawn, w.dtype)
-
-
-def _moments(
-    opt_state: Any, treedef: tree.TreeDef, leaves: list[Any]
-) -> tuple[list[list[Any]], Callable[[list[list[Any]]], Any]]:
-    """Find the parts of an optimizer's state that are like the parameters."""
-    shapes = [x.shape for x in leaves]
-
-    def alike(node: Any) -> bool:
-        found, structure = tree.flatten(node)
-        if structure != treedef or not found:
-            return False
-        return [tuple(getattr(x, "shape", ())) for x in found] == shapes
-
-    nodes, outer = optree.tree_flatten(
-        opt_state, is_leaf=alike, namespace=tree.NAMESPACE
-    )
-    places = [k for k, node in enumerate(nodes) if alike(node)]
-    parts = [[as_numeric(x) for x in tree.leaves(nodes[k])] for k in places]
-
-    def rebuild(moved: list[list[Any]]) -> Any:
-        made = list(nodes)
-        for k, part in zip(places, moved, strict=True):
-            made[k] = tree.unflatten(treedef, part)
-        return tree.unflatten(outer, made)
-
-    return parts, rebuild
