@@ -48,7 +48,7 @@ def seconds(f, *args, runs=20):
 #
 # `rx.jit` captures a function once for each structure and dtype of its arguments and
 # compiles it. `rx.inspect` shows every stage of that: what was captured, the loops it
-# became, their source, and how many kernels one call launches. Here a chain of five
+# became, their source, and how many kernels one call launches. Here a chain of four
 # elementwise operations and its derivative each become one loop over the data.
 
 

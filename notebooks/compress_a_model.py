@@ -267,6 +267,18 @@ for bits, spec in PER_OUTPUT.items():
     packed = pack_integers(dense, spec)
     enter(f"int{bits}, after training", predict_integers, packed, BLUE)
 
+
+def predict_faked(packed, x):
+    for k, p in enumerate(packed):
+        x = rx.fake_quant(x, p["input"]) @ rx.dequantize(p["weight"]) + p["bias"]
+        x = rx.nn.relu(x) if k + 1 < len(packed) else x
+    return x
+
+
+packed, images = pack_integers(dense, PER_OUTPUT[8]), rnp.asarray(test_x)
+off = abs(predict_integers(packed, images) - predict_faked(packed, images)).max()
+print(f"integers against the same numbers in float32: {float(off):.1e} in the logits")
+
 # %% [markdown]
 # Two bits are too few for weights that were not trained for them. `rx.fake_quant`
 # rounds in the forward pass and lets gradients through, and with `scale_gradient="lsq"`
@@ -476,6 +488,8 @@ networks = {
 }
 for name, (params, color) in networks.items():
     rows, small = pack_rows(params), pack_small(params)
+    off = abs(predict_rows(rows, images) - judge(params, images)).max()
+    print(f"{name}: sparse against dense products {float(off):.0e} in the logits")
     enter(name, predict_rows, rows, color, bytes_of_rows(rows))
     enter(f"{name}, int8", predict_small, small, color)
 
@@ -507,8 +521,8 @@ print(f"right after the cut: {accuracy(judge(masked, test_x)):.2%}")
 masked, _ = train(repair_step, (masked, optimizer.init(masked)), EPOCHS // 3)
 shrunk = prune.shrink(masked, masks, activation=rx.nn.relu)
 print("weights:", ", ".join(str(p["weight"].shape) for p in shrunk))
-off = abs(apply(shrunk, rnp.asarray(test_x)) - apply(masked, rnp.asarray(test_x)))
-print(f"largest difference to the masked network: {float(off.max()):.1e}")
+off = abs(apply(shrunk, images) - apply(masked, images)).max()
+print(f"shrunk against masked: {float(off):.0e} in the logits")
 enter("75 % of units removed", apply, shrunk, GREY)
 enter(
     "75 % of units removed, int8",
