@@ -88,7 +88,13 @@ class Position:
     def rounded(self) -> Any:
         """Return the codes as floats, an integer zero point taken off."""
         # The ends are integers, so it makes no difference which is done first.
-        return _rounded(clamp(self.low, self.steps, self.high), self.spec)
+        return _rounded(self.clipped(), self.spec)
+
+    def clipped(self) -> Any:
+        """Return the steps within the codes; NaN stays."""
+        # Each is one instruction, where a clamp has to look for NaN in its limits.
+        steps = rnp.where(self.steps > self.high, self.high, self.steps)
+        return rnp.where(steps < self.low, self.low, steps)
 
     def inside(self) -> Any:
         """Say which numbers are rounded to a code, and not cut off."""
@@ -101,7 +107,7 @@ class Position:
         Args:
             zero: int32 zero points, or None.
         """
-        steps = clamp(self.low, self.steps, self.high)
+        steps = self.clipped()
         if self.spec.profile.away:
             steps = _rounded(steps, self.spec)
         # Adding 1.5 * 2**23 leaves the integer, rounded to even, in the lowest bits: an
