@@ -33,7 +33,7 @@ BIAS = 128
 HELD = {"int8": 1, "int4": 2, "uint4": 2}
 """Elements of B in a byte, by the format."""
 
-RUN = 8
+RUN = 16
 """Panels that are packed together: rows of B are read some lines at a time."""
 
 PACK_WORDS = "n k b_batch b_row panels runs steps blocks block"
