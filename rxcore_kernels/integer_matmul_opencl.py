@@ -157,7 +157,7 @@ def launch_integer_matmul(
     Example:
         >>> plan = launch_integer_matmul(Facts(), "uint8", "int8", 1, 100, 40, 70)
         >>> plan.launches[0].groups
-        (4, 1, 1)
+        (2, 1, 1)
     """
     if a_dtype not in _A_TYPES or b_dtype not in _HELD:
         raise TypeError(
