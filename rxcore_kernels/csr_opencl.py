@@ -48,6 +48,12 @@ class _Product:
     nnz: int
     width: int
     chunk: int
+    index: str
+
+    @property
+    def index_bytes(self) -> int:
+        """Bytes of an index."""
+        return 2 if self.index == "uint16" else 4
 
     @property
     def chunks(self) -> int:
@@ -69,18 +75,26 @@ class _Product:
         """Bytes of the matrix, the rows of X that it can name, and Y."""
         each = ELEMENT_BYTES[self.dtype]
         dense = (min(self.nnz, self.columns) + self.rows) * self.width * each
-        return self.nnz * (each + 4) + (self.rows + 1) * 4 + dense
+        return self.nnz * (each + self.index_bytes) + (self.rows + 1) * 4 + dense
 
 
 def plan_opencl(
-    facts: Facts, dtype: str, rows: int, columns: int, nnz: int, width: int = 1
+    facts: Facts,
+    dtype: str,
+    rows: int,
+    columns: int,
+    nnz: int,
+    width: int = 1,
+    index: str = "int32",
 ) -> LaunchPlan | None:
     """Plan Y = A @ X for a sparse A on an OpenCL device.
 
     **Meaning** (inputs data, indices, indptr, X; output Y)::
 
         Y[i, j] = sum(
-            data[p] * X[indices[p], j] for p in range(indptr[i], indptr[i + 1])
+            data[p] * X[indices[p], j]
+            for p in range(indptr[i], indptr[i + 1])
+            if 0 <= indices[p] < columns
         )
 
     The sum is taken in one fixed order for given sizes, facts and indptr. Elements
@@ -91,11 +105,13 @@ def plan_opencl(
         dtype: "float32" or "float64", of data, X and Y.
         rows: rows of A and Y; indptr holds one more, int32.
         columns: columns of A, rows of X.
-        nnz: elements of data and of indices (int32), at least indptr[rows].
+        nnz: elements of data and of indices, at least indptr[rows].
         width: columns of X and Y, both dense and row-major; 1 is a vector.
+        index: "int32" or "uint16", of indices.
 
     Returns:
-        The launches, or None where the device has no kernel for the dtype or the sizes.
+        The launches, or None where the device has no kernel for the dtypes or the
+        sizes.
 
     Raises:
         ValueError: a size is negative.
@@ -110,15 +126,17 @@ def plan_opencl(
             f"plan_opencl: expected sizes >= 0, got rows={rows} columns={columns} "
             f"nnz={nnz} width={width}"
         )
+    if index not in INDEX_NAMES:
+        return None
     if not has_kernel(facts, dtype) or rows + nnz >= 1 << 31:
         return None
     if rows * width == 0:
         return LaunchPlan(())
     if width == 1:
-        product = _Product(dtype, rows, columns, nnz, width, VECTOR_CHUNK)
+        product = _Product(dtype, rows, columns, nnz, width, VECTOR_CHUNK, index)
         main, finish = _vector(product), _vector_finish(product)
     else:
-        product = _in_chunks(facts, dtype, rows, columns, nnz, width)
+        product = _in_chunks(facts, dtype, rows, columns, nnz, width, index)
         main, finish = _matrix(product), _matrix_finish(product)
     scratch = ((product.chunks + 1) * 4, product.carry_bytes)
     if max(scratch) > facts.max_alloc:
@@ -128,12 +146,18 @@ def plan_opencl(
 
 
 def _in_chunks(
-    facts: Facts, dtype: str, rows: int, columns: int, nnz: int, width: int
+    facts: Facts,
+    dtype: str,
+    rows: int,
+    columns: int,
+    nnz: int,
+    width: int,
+    index: str,
 ) -> _Product:
     """Return a product with X a matrix, in the largest chunks that keep all busy."""
-    product = _Product(dtype, rows, columns, nnz, width, MATRIX_CHUNKS[0])
+    product = _Product(dtype, rows, columns, nnz, width, MATRIX_CHUNKS[0], index)
     for chunk in MATRIX_CHUNKS[1:]:
-        smaller = _Product(dtype, rows, columns, nnz, width, chunk)
+        smaller = _Product(dtype, rows, columns, nnz, width, chunk, index)
         busy = _matrix_groups(product) >= 8 * facts.units
         if busy or smaller.carry_bytes > facts.max_alloc:
             break
@@ -155,7 +179,15 @@ def _matrix_groups(p: _Product) -> int:
 
 _POINTERS = "__global const int* restrict starts, long starts_at"
 _INDPTR = "__global const int* restrict indptr, long indptr_at"
-_INDICES = "__global const int* restrict indices, long indices_at"
+INDEX_NAMES = {"int32": "int", "uint16": "ushort"}
+
+
+def _indices(index: str) -> str:
+    return f"__global const {INDEX_NAMES[index]}* restrict indices, long indices_at"
+
+
+def _suffix(index: str) -> str:
+    return "" if index == "int32" else "_short"
 
 
 def _starts(p: _Product) -> Launch:
@@ -174,10 +206,10 @@ def _starts(p: _Product) -> Launch:
 def _vector(p: _Product) -> Launch:
     each = ELEMENT_BYTES[p.dtype]
     return Launch(
-        vector_source(p.dtype),
+        vector_source(p.dtype, p.index),
         (In(0), In(1), In(2), In(3), Scratch(0), Out(0), Scratch(1)),
-        (each, 4, 4, each, 4, each, each),
-        (p.rows,),
+        (each, p.index_bytes, 4, each, 4, each, each),
+        (p.rows, p.columns),
         (p.chunks, 1, 1),
         "csr",
         2.0 * p.nnz,
@@ -203,10 +235,10 @@ def _matrix(p: _Product) -> Launch:
     each = ELEMENT_BYTES[p.dtype]
     lanes = _lanes(p.width)
     return Launch(
-        matrix_source(p.dtype, p.wide),
+        matrix_source(p.dtype, p.wide, p.index),
         (In(0), In(1), In(2), In(3), Scratch(0), Out(0), Scratch(1)),
-        (each, 4, 4, each, 4, each, each),
-        (p.rows, p.chunks, p.chunk, p.width, lanes, -(-p.width // lanes)),
+        (each, p.index_bytes, 4, each, 4, each, each),
+        (p.rows, p.columns, p.chunks, p.chunk, p.width, lanes, -(-p.width // lanes)),
         (_matrix_groups(p), 1, 1),
         "csr",
         2.0 * p.nnz * p.width,
@@ -272,19 +304,19 @@ def _chunk_text(chunk: str, size: str) -> str:
 
 
 @functools.cache
-def vector_source(dtype: str) -> OpenCLSource:
+def vector_source(dtype: str, index: str = "int32") -> OpenCLSource:
     """Return the product with a vector: a work-group for each chunk.
 
     The group multiplies its elements side by side into local memory. Then it adds the
     rows: many rows by a work-item each, few by as many work-items as there are.
     """
-    symbol = f"csr_vector_{SHORT[dtype]}"
+    symbol = f"csr_vector_{SHORT[dtype]}{_suffix(index)}"
     name = ELEMENT_NAMES[dtype]
     memory = (
-        *(memories(dtype, "data", ""), _INDICES, _INDPTR),
+        *(memories(dtype, "data", ""), _indices(index), _INDPTR),
         *(memories(dtype, "x", ""), _POINTERS, memories(dtype, "", "y carry")),
     )
-    sizes, kinds = scalars(int="rows")
+    sizes, kinds = scalars(int="rows columns")
     text = f"""{head(dtype)}
 {begin(symbol, GROUP, *memory, sizes)}
   __local {name} products[{VECTOR_CHUNK}];
@@ -294,8 +326,10 @@ def vector_source(dtype: str) -> OpenCLSource:
   data += data_at; indices += indices_at; indptr += indptr_at; x += x_at;
   starts += starts_at; y += y_at; carry += carry_at;
   {_chunk_text("chunk", str(VECTOR_CHUNK))}
-  for (int p = j + item; p < j_end; p += {GROUP})
-    products[p - j] = data[p] * x[indices[p]];
+  for (int p = j + item; p < j_end; p += {GROUP}) {{
+    const uint name = indices[p];
+    products[p - j] = name < (uint)columns ? data[p] * x[name] : 0;
+  }}
   const int count = i_end - i + 1;
   int share = {GROUP};
   while (share > 1 && share * count > {GROUP}) share /= 2;
@@ -366,19 +400,23 @@ def vector_finish_source(dtype: str) -> OpenCLSource:
 
 
 @functools.cache
-def matrix_source(dtype: str, wide: bool) -> OpenCLSource:
+def matrix_source(dtype: str, wide: bool, index: str = "int32") -> OpenCLSource:
     """Return the product with a matrix: a work-item for each chunk and column.
 
     Neighbours have neighbouring columns, so that they read a row of X side by side.
     """
-    symbol = f"csr_matrix_{SHORT[dtype]}" + ("_wide" if wide else "")
-    name, index = ELEMENT_NAMES[dtype], "long" if wide else "int"
+    symbol = f"csr_matrix_{SHORT[dtype]}{_suffix(index)}" + ("_wide" if wide else "")
+    name, place = ELEMENT_NAMES[dtype], "long" if wide else "int"
     memory = (
-        *(memories(dtype, "data", ""), _INDICES, _INDPTR),
+        *(memories(dtype, "data", ""), _indices(index), _INDPTR),
         *(memories(dtype, "x", ""), _POINTERS, memories(dtype, "", "y carry")),
     )
-    sizes, kinds = scalars(int="rows chunks size width lanes panels")
-    step = f"sum = muladd(data[p], x[({index})indices[p] * width], sum);"
+    sizes, kinds = scalars(int="rows columns chunks size width lanes panels")
+    step = f"""{{
+      const uint name = indices[p];
+      if (name < (uint)columns)
+        sum = muladd(data[p], x[({place})name * width], sum);
+    }}"""
     text = f"""{head(dtype)}
 {begin(symbol, GROUP, *memory, sizes)}
   const int item = get_local_id(0);
@@ -394,7 +432,7 @@ def matrix_source(dtype: str, wide: bool) -> OpenCLSource:
     const int last = indptr[row + 1];
     {name} sum = 0;
     for (; p < last; ++p) {step}
-    y[({index})row * width] = sum;
+    y[({place})row * width] = sum;
   }}
   {name} sum = 0;
   for (; p < j_end; ++p) {step}

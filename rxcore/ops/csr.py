@@ -172,10 +172,11 @@ def _plan(data: Type, indices: Type, indptr: Type, x: Type, *, shape: Shape) -> 
 def _launches(
     facts: Facts, data: Type, indices: Type, indptr: Type, x: Type, *, shape: Shape
 ) -> Any:
-    if indices.dtype != dtypes.int32 or indptr.dtype != dtypes.int32:
+    if indptr.dtype != dtypes.int32:
         return None
     width = x.shape[1] if x.ndim == 2 else 1
-    return csr_opencl.plan_opencl(facts, data.dtype.name, *shape, data.shape[0], width)
+    sizes = (*shape, data.shape[0], width)
+    return csr_opencl.plan_opencl(facts, data.dtype.name, *sizes, indices.dtype.name)
 
 
 _SIZES = ((3, 4, 5), (1, 1, 0), (4, 3, 9), (5, 6, 40), (0, 2, 0), (2, 0, 3))

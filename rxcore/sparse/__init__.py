@@ -13,6 +13,7 @@ from rxcore.sparse.convert import (
 )
 from rxcore.sparse.coo import COO
 from rxcore.sparse.csr import CSC, CSR
+from rxcore.sparse.plan import FormatEstimate, Plan, plan
 from rxcore.sparse.products import (
     add,
     column_sum,
@@ -29,10 +30,13 @@ __all__ = [
     "COO",
     "CSC",
     "CSR",
+    "FormatEstimate",
+    "Plan",
     "add",
     "canonical",
     "column_sum",
     "csr_matmul",
+    "plan",
     "row_sum",
     "scale",
     "scale_columns",

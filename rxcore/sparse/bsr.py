@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from attrs import field, frozen
 from rxcore import numpy as rnp
 from rxcore.base import errors, tree
 from rxcore.base.lazy import LazyModule
+from rxcore.control.jit import jit
 from rxcore.ops import bsr as products
 from rxcore.ops.csr_pattern import transposed
 from rxcore.ops.families import promote
@@ -20,7 +22,6 @@ from rxcore.sparse.checks import (
     check_lengths,
     check_shape,
 )
-from rxcore.sparse.compiled import run
 from rxcore.sparse.csr import scaled
 from rxcore.sparse.dense import line_of_each
 from rxcore.sparse.held import (
@@ -257,7 +258,10 @@ class BSR:
                 f" shape {x.shape}: expected ({n},) or ({n}, n)"
             )
         data, x = promote([self.data, x], call="BSR @ x")
-        return run(_product, self.with_data(data), x)
+        parts = (data, self.indices, self.indptr, x)
+        if all(isinstance(part, Array) for part in parts):
+            return _compiled(self.shape, self.block)(*parts)
+        return _product(*parts, shape=self.shape, block=self.block)
 
 
 def check_block(call: str, block: int) -> None:
@@ -272,12 +276,25 @@ def check_block(call: str, block: int) -> None:
         )
 
 
-def _product(a: BSR, x: Any) -> Any:
-    rows, columns = a.shape
-    room = a.blocks[1] * a.block - columns
+@functools.cache
+def _compiled(shape: tuple[int, int], block: int) -> Any:
+    """Return the product as a jitted function of plain arrays: the shortest way."""
+
+    def bsr_matmul(*parts: Any) -> Any:
+        return _product(*parts, shape=shape, block=block)
+
+    return jit(bsr_matmul)
+
+
+def _product(
+    data: Any, indices: Any, indptr: Any, x: Any, *, shape: tuple[int, int], block: int
+) -> Any:
+    rows, columns = shape
+    blocks = (-(-rows // block), -(-columns // block))
+    room = blocks[1] * block - columns
     if room:
         x = rnp.pad(x, ((0, room), *[(0, 0)] * (x.ndim - 1)))
-    out = products.bsr_matmul.bind(a.data, a.indices, a.indptr, x, shape=a.blocks)
+    out = products.bsr_matmul.bind(data, indices, indptr, x, shape=blocks)
     return out[:rows] if out.shape[0] != rows else out
 
 

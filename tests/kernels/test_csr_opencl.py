@@ -85,6 +85,22 @@ def test_equals_the_sum_of_each_row(facts, dtype, counts, columns, width, spare,
     check(y, given_matrix, x)
 
 
+@pytest.mark.parametrize("index", [np.int32, np.uint16])
+@pytest.mark.parametrize("width", [1, 5])
+def test_indices_out_of_range_count_nowhere(index, width):
+    counts = [3, 700, 0, 5, 1]
+    data, indices, indptr = matrix(counts, 60, "float32")
+    columns = 50
+    x = np.random.default_rng(2).standard_normal((columns, width)).astype("f4")
+    plan = plan_opencl(
+        GPU, "float32", len(counts), columns, len(data), width, np.dtype(index).name
+    )
+    y = np.empty((len(counts), width), "f4")
+    run(GPU, plan, [data, indices.astype(index), indptr, x], [y])
+    kept = (np.where(indices < columns, data, 0), np.minimum(indices, 49), indptr)
+    check(y, kept, x)
+
+
 @pytest.mark.parametrize("width", [1, 4])
 def test_every_sum_has_one_order(width):
     counts = [3, 2000, 0, 0, 5, 700, 1] * 5
