@@ -13,7 +13,7 @@ from rxcore.sparse.convert import (
 )
 from rxcore.sparse.coo import COO
 from rxcore.sparse.csr import CSC, CSR
-from rxcore.sparse.plan import FormatEstimate, Plan, plan
+from rxcore.sparse.format_plan import FormatEstimate, Plan, plan
 from rxcore.sparse.products import (
     add,
     column_sum,

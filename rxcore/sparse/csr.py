@@ -16,7 +16,6 @@ from rxcore.ops import csr as products
 from rxcore.ops.csr_pattern import transposed
 from rxcore.ops.families import promote
 from rxcore.runtime.array import Array, asarray
-from rxcore.sparse.add import added
 from rxcore.sparse.checks import (
     check_compressed,
     check_index,
@@ -26,6 +25,7 @@ from rxcore.sparse.checks import (
 )
 from rxcore.sparse.dense import dense_elements, line_of_each, places_of, scattered
 from rxcore.sparse.held import Fixed, assembled, fix, read, shared, shared_index
+from rxcore.sparse.joined import added
 from rxcore.trace.bind import as_numeric
 
 __all__ = ["CSC", "CSR", "Compressed", "scaled", "times"]

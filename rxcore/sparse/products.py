@@ -9,13 +9,13 @@ from rxcore.base import errors
 from rxcore.ops import bsr as block_ops
 from rxcore.ops import csr as ops
 from rxcore.ops.families import promote
-from rxcore.sparse.add import added
 from rxcore.sparse.bsr import BSR
 from rxcore.sparse.compiled import run
 from rxcore.sparse.convert import to_csc, to_csr
 from rxcore.sparse.coo import COO
 from rxcore.sparse.csr import CSC, CSR
 from rxcore.sparse.dense import line_of_each
+from rxcore.sparse.joined import added
 from rxcore.trace.bind import as_numeric
 
 __all__ = [
