@@ -73,13 +73,16 @@ def _least_divergent(counts: Any, groups: int, first: int) -> Any:
     cuts = rnp.arange(first, bins + 1, dtype=dtypes.int32)
     steps = rnp.arange(groups + 1, dtype=dtypes.int32)
     ends = (steps * cuts[:, None] + groups - 1) // groups
-    starts, stops = ends[:, :-1], ends[:, 1:]
-    inside = _at(before, stops) - _at(before, starts)
-    level = inside / rnp.maximum(_at(filled, stops) - _at(filled, starts), 1)
-    crossed = rnp.sum(_times_log(inside, level), axis=1)
 
+    def levels(starts: Any, stops: Any) -> tuple[Any, Any]:
+        inside = _at(before, stops) - _at(before, starts)
+        held = _at(filled, stops) - _at(filled, starts)
+        return inside, inside / rnp.maximum(held, 1)
+
+    crossed = rnp.sum(_times_log(*levels(ends[:, :-1], ends[:, 1:])), axis=1)
     last, beyond = counts[first - 1 :], total - kept
-    level_of_last = select(last > 0, level[:, -1], rnp.zeros_like(last))
+    _, level = levels(((groups - 1) * cuts + groups - 1) // groups, cuts)
+    level_of_last = select(last > 0, level, rnp.zeros_like(last))
     own = ordered[first - 1 : -1] + _times_log(last + beyond, last + beyond)
     crossed = crossed + _times_log(beyond, level_of_last)
     divergence = (own - crossed) / total + rnp.log(kept / total)
@@ -97,9 +100,8 @@ def _at(table: Any, places: Any) -> Any:
 
 
 def _times_log(x: Any, y: Any) -> Any:
-    """Return x * log(y), 0 where either is 0."""
-    there = (x > 0) & (y > 0)
-    return rnp.where(there, x * rnp.log(rnp.where(there, y, 1.0)), 0.0)
+    """Return x * log(y), 0 where y is 0."""
+    return x * rnp.log(rnp.where(y > 0, y, 1.0))
 
 
 def kl(spec: QuantSpec, *, bins: int = 2048) -> Calibrator:
