@@ -84,9 +84,8 @@ readme: $(READY)
 	@$(PY) -m pytest -q tests/project/test_readme.py
 
 notebooks: $(NOTEBOOKS)
-	@for n in notebooks/*.py; do echo "$$n"; \
-	  $(PY) -m jupytext --quiet --to ipynb --execute --output $(VENV)/notebook.ipynb $$n \
-	  || exit 1; done
+	@for n in notebooks/*.ipynb; do echo "$$n"; \
+	  $(PY) -m jupyter execute --NbClientApp.log_level=ERROR $$n || exit 1; done
 
 bench: $(PEERS)
 	@$(PY) -m benchmarks core $(BENCH_ARGS)
