@@ -27,6 +27,9 @@ from rxcore.trace.bind import as_numeric
 
 __all__ = ["matmul"]
 
+MOST_TOTALS = 1 << 27
+"""Totals of groups that are held at a time: half a gigabyte."""
+
 FEW_ROWS = 64
 """Rows up to which a row of ones sums the columns of the other operand on the way."""
 
@@ -261,10 +264,8 @@ def _multiplied(
         unit = rnp.ones_like(out_scale)
         q = coded(reshape(steps, shape), unit, out_zero, out_spec)
         return attrs.evolve(q, scale=out_scale)
-    if grouped:
-        a, b, k = _in_groups(a, b, k, w)
-    out = _total(a, b, k) * (a.scale * b.scale)
-    out = reshape(rnp.sum(out, axis=0) if grouped else out, shape)
+    out = _grouped(a, b, k, w) if grouped else _total(a, b, k) * (a.scale * b.scale)
+    out = reshape(out, shape)
     if bias is not None:
         out = out + bias
     if activation is not None:
@@ -320,6 +321,23 @@ def _total(a: _Operand, b: _Operand, k: Any) -> Any:
         if a.zero is not None:
             sums = sums + k * (a.zero * b.zero)
     return convert(sums, dtype)
+
+
+def _grouped(a: _Operand, b: _Operand, k: int, w: QTensor) -> Any:
+    """Return the sums of groups, scaled and added: (m, n)."""
+    m, n, groups = math.prod(a.codes.shape[:-1]), w.shape[-1], w.scale.shape[-2]
+    a, b, lengths = _in_groups(a, b, k, w)
+    rows = max(1, MOST_TOTALS // (groups * n))
+    parts = []
+    for first in range(0, m, rows):
+        part = a if rows >= m else _moved(a, _rows_from(first, rows))
+        totals = _total(part, b, lengths) * (part.scale * b.scale)
+        parts.append(rnp.sum(totals, axis=0))
+    return concatenate(parts, axis=0)
+
+
+def _rows_from(first: int, count: int) -> Callable[[Any], Any]:
+    return lambda v: v[:, first : first + count]
 
 
 def _in_groups(

@@ -1,5 +1,6 @@
 """Products of integers are the products of what the codes stand for."""
 
+import importlib
 from typing import Any
 
 import numpy as np
@@ -157,6 +158,20 @@ def test_a_batch_is_a_loop(specs: Any, seed: int) -> None:
     found = rx.vmap(product)(xs, ws)
     for out, x, w in zip(found, xs, ws, strict=True):
         assert np.array_equal(out, product(x, w))
+
+
+def test_groups_are_added_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = quantize(numbers(1, (9, 32)), QuantSpec(axis=0, symmetric=False))
+    w = quantize(numbers(2, (32, 8)), QuantSpec(block_size=(5, 1), symmetric=False))
+    whole = quant.matmul(x, w)
+    launches = rx.inspect(quant.matmul)(x, w).launches
+    module = importlib.import_module("rxcore.quant.matmul")
+    monkeypatch.setattr(module, "MOST_TOTALS", 4 * 7 * 8)
+    rx.clear_caches()
+    parts = quant.matmul(x, w)
+    assert rx.inspect(quant.matmul)(x, w).launches > launches
+    rx.clear_caches()
+    assert np.array_equal(parts, whole)
 
 
 def test_bias_and_activation_come_last() -> None:
