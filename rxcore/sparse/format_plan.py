@@ -122,7 +122,9 @@ def plan(a: Any, calls: int = 1, *, width: int = 1) -> Plan:
     Example:
         >>> import rxcore as rx
         >>> import rxcore.numpy as rnp
-        >>> found = rx.sparse.plan(rx.sparse.CSR.from_dense(rnp.eye(512)), calls=1000)
+        >>> row, column = rnp.arange(512)[:, None], rnp.arange(512)
+        >>> a = rx.sparse.CSR.from_dense((row * 37 + column * 101) % 53 == 0)
+        >>> found = rx.sparse.plan(a.astype("float32"), calls=1000)
         >>> found.choice
         'CSR'
         >>> rx.sparse.plan(rnp.ones((512, 512)), calls=1000).choice
