@@ -243,6 +243,7 @@ class _Jitted:
         self.positional = _positional(function)
         self.entries: dict[Any, Entry] = {}
         self.fast: dict[Any, Any] = {}
+        self.trees: dict[Any, Any] = {}
         self.placed: dict[Any, Any] = {}
         clearers.append(self.clear)
         watchers.append(self.reconsider)
@@ -251,17 +252,22 @@ class _Jitted:
         """Forget what was compiled."""
         self.entries.clear()
         self.fast.clear()
+        self.trees.clear()
         self.placed.clear()
 
     def reconsider(self, target: Target) -> None:
         """Place calls anew: a device was found."""
         if not target.is_cpu:
             self.fast.clear()
+            self.trees.clear()
 
     def wrapper(self) -> Any:
-        """Return the function that users call: one dictionary hit, one native call."""
+        """Return the function that users call: one dictionary hit, one native call.
+
+        Arguments that are pytrees of Arrays are flattened once more before that.
+        """
         fast, slow, unusual = self.fast, self.slow, config.unusual
-        run = engine.run
+        run, trees, flatten = engine.run, self.trees, tree.flatten
 
         @functools.wraps(self.function)
         def jitted(*args: Any, **kwargs: Any) -> Any:
@@ -273,6 +279,14 @@ class _Jitted:
             except (KeyError, AttributeError):
                 buffers = None
             # Not in the handler: an error of the slow path has no other as context.
+            if buffers is None and trees:
+                leaves, treedef = flatten(args)
+                try:
+                    key = treedef, tuple([x.type for x in leaves])
+                    handle, extra, build = trees[key]
+                    buffers = [x.buffer for x in leaves]
+                except (KeyError, AttributeError):
+                    buffers = None
             if buffers is None:
                 return slow(args, kwargs)
             return build(run(handle, *buffers, *extra))
@@ -413,19 +427,28 @@ class _Jitted:
         return entry.flattened.result(outs)
 
     def remember(self, args: Any, kwargs: Any, entry: Entry, placed: Placed) -> None:
-        """Let the next call with plain Arrays of these types take a short path."""
+        """Let the next call with Arrays of these types take a short path."""
         s = self.statics
         plain = not kwargs and not s.static and not s.donated and not config.unusual
-        if not plain or any(type(a) is not Array for a in args):
+        if not plain:
             return
+        leaves, treedef = tree.flatten(args)
+        if any(type(x) is not Array for x in leaves):
+            return
+        alone = all(type(a) is Array for a in args)
         if placed.target is not None:
-            self.placed[_places(args)] = _on_device(entry, placed)
+            if alone:
+                self.placed[_places(args)] = _on_device(entry, placed)
             return
         program = entry.compiled()
         extra = tuple(c.ensure_buffer() for c in entry.constants)
-        key = tuple([a.type for a in args])
+        types = tuple([x.type for x in leaves])
         build = _builder(entry.flattened, program.out_types)
-        self.fast[key] = (program.native.handle, extra, build)
+        found = (program.native.handle, extra, build)
+        if alone:
+            self.fast[types] = found
+        else:
+            self.trees[treedef, types] = found
 
     def donate(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Invalidate donated arguments."""
