@@ -10,20 +10,33 @@ from rxcore_kernels.csr_matmul_text import (
     vector_source,
 )
 from rxcore_kernels.csr_text import (
+    COPY_UNIT,
     ELEMENTS,
     FEW,
     INDICES,
+    LINE,
     Kind,
+    align_source,
     choose_kind,
     path_units,
 )
 from rxcore_kernels.host import Features
 from rxcore_kernels.plan import In, Out, Plan, Scratch, Step, Word
 
-__all__ = ["columns_together", "plan_matmul", "rows_in_block"]
+__all__ = [
+    "align_step",
+    "columns_together",
+    "plan_matmul",
+    "rows_in_block",
+    "worth_aligning",
+]
 
 BLOCK_BYTES = 256 << 10
 """Bytes of the rows of X that stay in the second-level cache."""
+
+
+OFTEN = 8
+"""How often a row should be read, so that a copy of it pays."""
 
 
 def plan_matmul(
@@ -95,28 +108,39 @@ def plan_matmul(
     k = choose_kind(dtype, index, features or host.features())
     units = path_units(rows, nnz * (1 + width // 16))
     size = -(-(rows + nnz) // units)
-    words: tuple[Word, ...] = (
-        In(0),
-        In(1),
-        In(2),
-        In(3),
-        Out(0),
-        Scratch(0),
-        Scratch(1),
-    )
-    words += (rows, columns, nnz, size)
+    words: tuple[Word, ...] = (In(0), In(1), In(2), In(3), Out(0))
+    words += (Scratch(0), Scratch(1))
+    scratch = [units * width * k.element.bytes, units * 8]
+    steps = []
     if width == 1:
         source = vector_source(k)
+        words += (rows, columns, nnz, size)
     else:
         c = columns_together(k, width)
         block = rows_in_block(k, c, rows, columns, nnz)
-        words += (width, block)
+        copy: Word = In(3)
+        if worth_aligning(k, columns, nnz, width):
+            copy = Scratch(2)
+            steps.append(align_step(k, In(3), copy, columns * width))
+            scratch.append(columns * width * k.element.bytes)
+        words += (copy, rows, columns, nnz, size, width, block)
         source = matrix_source(k, c)
-    steps = [Step(source, words, 0, units, 1)]
+    steps.append(Step(source, words, 0, units, 1))
     if units > 1:
         words = (Scratch(0), Scratch(1), Out(0), rows, width, units)
         steps.append(Step(finish_source(k), words, 0, 1, 0))
-    return Plan(tuple(steps), (units * width * k.element.bytes, units * 8))
+    return Plan(tuple(steps), tuple(scratch))
+
+
+def worth_aligning(k: Kind, columns: int, nnz: int, width: int) -> bool:
+    """Say whether rows could begin on cache lines, and are read often enough."""
+    return not width * k.element.bytes % LINE and nnz >= OFTEN * columns
+
+
+def align_step(k: Kind, source: Word, copy: Word, size: int) -> Step:
+    """Return the step that copies a matrix of `size` elements if it needs to."""
+    units = -(-size // COPY_UNIT)
+    return Step(align_source(k), (source, copy, size), 0, units, max(1, units // 16))
 
 
 def columns_together(k: Kind, width: int, most: int = 8) -> Columns:

@@ -7,7 +7,16 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from rxcore_kernels.csr_text import Blocks, Kind, Panel, Rows, gather, leading, panels
+from rxcore_kernels.csr_text import (
+    Blocks,
+    Kind,
+    Panel,
+    Rows,
+    gather,
+    leading,
+    on_lines,
+    panels,
+)
 from rxcore_kernels.matmul_tile import word_names
 from rxcore_kernels.source import Source
 from rxcore_kernels.text import I1, I64, Slot, Value, Writer, kernel
@@ -142,12 +151,14 @@ def matrix_source(k: Kind, c: Columns) -> Source:
     row's elements in a block are those up to the first that names a later column.
     Elements that stand out of order, or name no column, come last, one by one.
 
-    Words: data, indices, indptr, x, y, carry, open rows, then `MATRIX_WORDS`.
+    Words: data, indices, indptr, X, Y, carry, open rows, a copy of X on cache lines
+    (or X), then `MATRIX_WORDS`.
     """
     symbol = f"csr_matrix_{k.name}_{c.name}"
     with kernel(symbol, wide=k.wide) as w:
-        data, indices, indptr, x, y, carry, opened = (w.address(i) for i in range(7))
-        d = word_names(w, 7, MATRIX_WORDS)
+        data, indices, indptr, _, y, carry, opened = (w.address(i) for i in range(7))
+        x = on_lines(w, 3, 7)
+        d = word_names(w, 8, MATRIX_WORDS)
         rows = Rows(w, indptr, d["rows"], d["nnz"])
         with w.loop(w.lo, w.hi) as unit:
             start = rows.place(unit, d["size"])

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from rxcore_kernels import host
-from rxcore_kernels.csr import columns_together, rows_in_block
+from rxcore_kernels.csr import (
+    align_step,
+    columns_together,
+    rows_in_block,
+    worth_aligning,
+)
 from rxcore_kernels.csr_sddmm_text import outer_source, sddmm_source
 from rxcore_kernels.csr_text import ELEMENTS, INDICES, choose_kind, path_units
 from rxcore_kernels.host import Features
-from rxcore_kernels.plan import In, Out, Plan, Step, Word
+from rxcore_kernels.plan import In, Out, Plan, Scratch, Step, Word
 
 __all__ = ["plan_sddmm"]
 
@@ -86,4 +91,11 @@ def plan_sddmm(
     c = columns_together(k, width)
     block = rows_in_block(k, c, rows, columns, nnz)
     source = sddmm_source(k, c, adds=width > c.vectors * k.lanes)
-    return Plan((Step(source, (*words, width, block), 0, units, 1),))
+    copy: Word = In(1)
+    steps = []
+    if worth_aligning(k, columns, nnz, width):
+        copy = Scratch(0)
+        steps.append(align_step(k, In(1), copy, columns * width))
+    words = (*words[:5], copy, *words[5:], width, block)
+    steps.append(Step(source, words, 0, units, 1))
+    return Plan(tuple(steps), (columns * width * k.element.bytes,) * (len(steps) - 1))

@@ -12,6 +12,7 @@ from rxcore_kernels.csr_text import (
     Rows,
     gather,
     leading,
+    on_lines,
     panels,
     sum_each,
 )
@@ -76,12 +77,14 @@ def sddmm_source(k: Kind, c: Columns, *, adds: bool) -> Source:
     block by block, as in `csr_matmul_text.matrix_source`. With `adds` the rows of X
     and Y are longer than `c`, and parts of the products are added in S.
 
-    Words: x, y, indices, indptr, S, then `SDDMM_WORDS`.
+    Words: X, Y, indices, indptr, S, a copy of Y on cache lines (or Y), then
+    `SDDMM_WORDS`.
     """
     symbol = f"csr_sddmm_{k.name}_{c.name}" + ("a" if adds else "")
     with kernel(symbol, wide=k.wide) as w:
-        x, y, indices, indptr, out = (w.address(i) for i in range(5))
-        d = word_names(w, 5, SDDMM_WORDS)
+        x, _, indices, indptr, out = (w.address(i) for i in range(5))
+        y = on_lines(w, 1, 5)
+        d = word_names(w, 6, SDDMM_WORDS)
         rows = Rows(w, indptr, d["rows"], d["nnz"])
         names = w.stack(I64, k.lanes)
         with w.loop(w.lo, w.hi) as unit:
