@@ -7,6 +7,8 @@ with neither, and an `i16` is selected and stored without a conversion. A bool i
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from attrs import define, field
 
@@ -268,9 +270,7 @@ class Lines:
             if dtypes.is_float(target):
                 how = "fpext" if target == dtypes.float64 else "fptrunc"
                 return self.line(f"{how} {a} {value} to {b}")
-            sign = "si" if dtypes.is_signed(target) else "ui"
-            name = f"llvm.fpto{sign}.sat.{b}.{_suffix(source)}"
-            return self.intrinsic(name, b, (a, value))
+            return self._saturated(value, source, target)
         if dtypes.is_float(target):
             sign = "si" if dtypes.is_signed(source) else "ui"
             return self.line(f"{sign}tofp {a} {value} to {b}")
@@ -280,6 +280,27 @@ class Lines:
             return self.line(f"trunc {a} {value} to {b}")
         how = "sext" if dtypes.is_signed(source) else "zext"
         return self.line(f"{how} {a} {value} to {b}")
+
+    def _saturated(self, value: str, source: DType, target: DType) -> str:
+        """Convert a float to an integer, to its limits where it is beyond them.
+
+        LLVM makes vectors of this, and not of its own saturating conversions.
+        """
+        a, b, limits = scalar_type(source), scalar_type(target), np.iinfo(target)
+        known = self.line(f"fcmp ord {a} {value}, 0.0")
+        value = self.line(f"select i1 {known}, {a} {value}, {a} 0.0")
+        low, high = float(limits.min), float(limits.max)
+        below = self.line(f"fcmp olt {a} {value}, {low}")
+        value = self.line(f"select i1 {below}, {a} {low}, {a} {value}")
+        # The largest integer need not be a float, the power of two above it is one.
+        above = self.line(f"fcmp oge {a} {value}, {2.0 ** math.ceil(math.log2(high))}")
+        value = self.line(f"select i1 {above}, {a} 0.0, {a} {value}")
+        sign = "si" if target.itemsize < 4 or dtypes.is_signed(target) else "ui"
+        wide = b if target.itemsize > 4 else "i32"
+        whole = self.line(f"fpto{sign} {a} {value} to {wide}")
+        limit = f"{wide} {int(limits.max)}"
+        whole = self.line(f"select i1 {above}, {limit}, {wide} {whole}")
+        return whole if b == wide else self.line(f"trunc {wide} {whole} to {b}")
 
     def _widen(self, value: str, source: DType) -> str:
         if source == dtypes.float16:
