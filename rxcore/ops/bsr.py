@@ -14,6 +14,7 @@ import numpy as np
 
 from rxcore.base import dtypes, errors
 from rxcore.base.dtypes import DType
+from rxcore.base.lazy import LazyModule
 from rxcore.ir.primitive import REGISTRY, Expand, Native, Primitive
 from rxcore.ir.types import Type
 from rxcore.ops import shape as maps
@@ -34,9 +35,11 @@ from rxcore.ops.families import Linear, number
 from rxcore.ops.gather import take
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.trace.capture import capture
-from rxcore_kernels.bsr import plan_bsr_matmul
 
 __all__ = ["bsr_matmul", "bsr_sddmm"]
+
+# Loaded when a program first needs them.
+bsr_kernel = LazyModule("rxcore_kernels.bsr")
 
 Shape = tuple[int, int]
 
@@ -135,7 +138,7 @@ def _plan(data: Type, indices: Type, indptr: Type, x: Type, *, shape: Shape) -> 
         return None
     width = x.shape[1] if x.ndim == 2 else 1
     sizes = (data.shape[1], *shape, data.shape[0], width)
-    return plan_bsr_matmul(data.dtype.name, *sizes)
+    return bsr_kernel.plan_bsr_matmul(data.dtype.name, *sizes)
 
 
 _SIZES = ((3, 4, 5), (1, 1, 0), (4, 3, 9))

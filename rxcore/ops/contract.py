@@ -27,7 +27,6 @@ from rxcore.ops import shape as maps
 from rxcore.ops.families import Linear
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.trace.capture import capture
-from rxcore_kernels.matmul import plan_matmul
 from rxcore_kernels.plan import In, Out, Plan, Scratch, Word
 
 if TYPE_CHECKING:
@@ -36,7 +35,8 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
-# Loaded when something first runs on a device.
+# Loaded when a program first needs them.
+matmul_kernel = LazyModule("rxcore_kernels.matmul")
 matmul_opencl = LazyModule("rxcore_kernels.matmul_opencl")
 
 W = TypeVar("W", bound=Word | Scratch)
@@ -213,7 +213,7 @@ def _cases(dtype: DType, rng: np.random.Generator) -> Iterator[Case]:
 
 @frozen
 class _Matrices:
-    """Arguments of `plan_matmul`."""
+    """Arguments of `matmul_kernel.plan_matmul`."""
 
     sizes: tuple[int, int, int, int]
     a: tuple[int, int, int]
@@ -364,7 +364,9 @@ def _plan(x: Type, y: Type, **labels: str) -> Any:
         return None
     if not math.prod(found.sizes[:3]) or not found.starts:
         return Plan(())
-    plan = plan_matmul(x.dtype.name, *found.sizes, found.a, found.b, found.c)
+    plan = matmul_kernel.plan_matmul(
+        x.dtype.name, *found.sizes, found.a, found.b, found.c
+    )
     if found.in_order:
         return plan
     bytes_each = x.dtype.itemsize

@@ -30,18 +30,14 @@ from rxcore.ops.families import Linear, number
 from rxcore.ops.iota import broadcasted_iota
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.trace.capture import capture
-from rxcore_kernels.convolution import (
-    plan_convolution,
-    plan_convolution_dw,
-    plan_convolution_dx,
-)
 
 if TYPE_CHECKING:
     from rxcore_kernels.opencl_facts import Facts
 
 __all__: list[str] = []
 
-# Loaded when something first runs on a device.
+# Loaded when a program first needs them.
+convolution_kernel = LazyModule("rxcore_kernels.convolution")
 convolution_opencl = LazyModule("rxcore_kernels.convolution_opencl")
 
 Pairs = tuple[tuple[int, int], ...]
@@ -300,17 +296,21 @@ def _batch(role: str) -> Callable[..., Any]:
 
 
 def _plan_y(x: Type, w: Type, **window: Any) -> Any:
-    return _plan(plan_convolution, x.dtype, x.shape, w.shape, window)
+    return _plan(convolution_kernel.plan_convolution, x.dtype, x.shape, w.shape, window)
 
 
 def _plan_x(y: Type, w: Type, *, space: Shape, **window: Any) -> Any:
     x = _infer_x(y, w, space=space, **window)
-    return _plan(plan_convolution_dx, y.dtype, x.shape, w.shape, window)
+    return _plan(
+        convolution_kernel.plan_convolution_dx, y.dtype, x.shape, w.shape, window
+    )
 
 
 def _plan_w(x: Type, y: Type, *, taps: Shape, **window: Any) -> Any:
     w = _infer_w(x, y, taps=taps, **window)
-    return _plan(plan_convolution_dw, x.dtype, x.shape, w.shape, window)
+    return _plan(
+        convolution_kernel.plan_convolution_dw, x.dtype, x.shape, w.shape, window
+    )
 
 
 def _launches_y(facts: Facts, x: Type, w: Type, **window: Any) -> Any:

@@ -31,15 +31,15 @@ from rxcore.ops.csr_pattern import (
 )
 from rxcore.ops.families import Linear
 from rxcore.ops.samples import Case, Samples, draw
-from rxcore_kernels.csr import plan_matmul
-from rxcore_kernels.csr_sddmm import plan_sddmm
 
 if TYPE_CHECKING:
     from rxcore_kernels.opencl_facts import Facts
 
 __all__ = ["csr_matmul", "csr_sddmm", "same_dtype"]
 
-# Loaded when something first runs on a device.
+# Loaded when a program first needs them.
+csr_kernel = LazyModule("rxcore_kernels.csr")
+csr_sddmm_kernel = LazyModule("rxcore_kernels.csr_sddmm")
 csr_opencl = LazyModule("rxcore_kernels.csr_opencl")
 
 Shape = tuple[int, int]
@@ -164,7 +164,7 @@ def _plan(data: Type, indices: Type, indptr: Type, x: Type, *, shape: Shape) -> 
     if indptr.dtype != dtypes.int32:
         return None
     width = x.shape[1] if x.ndim == 2 else 1
-    return plan_matmul(
+    return csr_kernel.plan_matmul(
         data.dtype.name, indices.dtype.name, *shape, data.shape[0], width
     )
 
@@ -271,7 +271,7 @@ def _sampled_plan(x: Type, y: Type, indices: Type, indptr: Type) -> Any:
         return None
     width = x.shape[1] if x.ndim == 2 else 1
     sizes = (x.shape[0], y.shape[0], indices.shape[0], width)
-    return plan_sddmm(x.dtype.name, indices.dtype.name, *sizes)
+    return csr_sddmm_kernel.plan_sddmm(x.dtype.name, indices.dtype.name, *sizes)
 
 
 def _sampled_cases(dtype: DType, rng: np.random.Generator) -> Iterator[Case]:

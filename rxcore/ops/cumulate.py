@@ -30,8 +30,6 @@ from rxcore.ops.recurrence import Keys, highest, lowest, recurrence
 from rxcore.ops.reduce import linear_jvp
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.trace.bind import as_numeric
-from rxcore_kernels.cumsum import plan_cumulative
-from rxcore_kernels.plan import Plan
 
 if TYPE_CHECKING:
     from rxcore_kernels.launch import LaunchPlan
@@ -46,7 +44,8 @@ __all__ = [
     "linear_recurrence",
 ]
 
-# Loaded when something first runs on a device.
+# Loaded when a program first needs them.
+cumsum_kernel = LazyModule("rxcore_kernels.cumsum")
 cumulative_opencl = LazyModule("rxcore_kernels.cumulative_opencl")
 
 
@@ -108,13 +107,13 @@ def _cases(low: float, high: float, zeros: bool = False) -> Any:
 _LONG = 1 << 12
 
 
-def _kernel(combine: str, x: Type, axis: int, reverse: bool) -> Plan | None:
+def _kernel(combine: str, x: Type, axis: int, reverse: bool) -> Any:
     """Return the hand-made kernel's plan, where there is one and rows are long."""
     n = x.shape[axis]
     if not combine or n < _LONG or n >= 1 << 31:
         return None
     outer, inner = sizes.prod(x.shape[:axis]), sizes.prod(x.shape[axis + 1 :])
-    return plan_cumulative(
+    return cumsum_kernel.plan_cumulative(
         combine, x.dtype.name, outer, n, inner=inner, reverse=reverse
     )
 
@@ -153,7 +152,7 @@ def _cumulative(
     combine: str = "",
     on_device: str = "",
 ) -> Primitive:
-    def lower(ins: Any, outs: Any, *, axis: int, reverse: bool) -> Nest | Plan:
+    def lower(ins: Any, outs: Any, *, axis: int, reverse: bool) -> Any:
         del outs
         plan = _kernel(combine, ins[0], axis, reverse)
         if plan is not None:

@@ -17,15 +17,14 @@ from rxcore.ops import shape as maps
 from rxcore.ops.convert import convert
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.trace.bind import as_numeric
-from rxcore_kernels.histogram import MOST_BINS, plan_histogram
-from rxcore_kernels.plan import Plan
 
 if TYPE_CHECKING:
     from rxcore_kernels.opencl_facts import Facts
 
 __all__ = ["histogram_of_magnitudes"]
 
-# Loaded when something first runs on a device.
+# Loaded when a program first needs them.
+histogram_kernel = LazyModule("rxcore_kernels.histogram")
 histogram_opencl = LazyModule("rxcore_kernels.histogram_opencl")
 
 
@@ -51,8 +50,8 @@ def _reference(x: Any, limit: Any, *, bins: int, signed: bool) -> Any:
     return counts.reshape(*limit.shape, *((2, bins) if signed else (bins,)))
 
 
-def _plan(x: Type, limit: Type, *, bins: int, signed: bool) -> Plan:
-    return plan_histogram(limit.size, x.shape[-1], bins, signed=signed)
+def _plan(x: Type, limit: Type, *, bins: int, signed: bool) -> Any:
+    return histogram_kernel.plan_histogram(limit.size, x.shape[-1], bins, signed=signed)
 
 
 def _launches(facts: Facts, x: Type, limit: Type, *, bins: int, signed: bool) -> Any:
@@ -137,9 +136,9 @@ def histogram_of_magnitudes(
         Array([1, 0, 1, 2], dtype=int32)
     """
     call = "histogram_of_magnitudes"
-    if not 1 <= bins <= MOST_BINS:
+    if not 1 <= bins <= histogram_kernel.MOST_BINS:
         raise errors.ShapeError(
-            f"{call}: bins={bins}; expected 1 <= bins <= {MOST_BINS}"
+            f"{call}: bins={bins}; expected 1 <= bins <= {histogram_kernel.MOST_BINS}"
         )
     arrays = [as_numeric(a, call) for a in (x, limit)]
     for a in arrays:

@@ -16,15 +16,14 @@ from rxcore.ir.types import Type
 from rxcore.ops import shape as maps
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.trace.bind import as_numeric
-from rxcore_kernels.integer_matmul import plan_integer_matmul
 
 if TYPE_CHECKING:
     from rxcore_kernels.opencl_facts import Facts
-    from rxcore_kernels.plan import Plan
 
 __all__ = ["integer_matmul"]
 
-# Loaded when something first runs on a device.
+# Loaded when a program first needs them.
+integer_matmul_kernel = LazyModule("rxcore_kernels.integer_matmul")
 integer_matmul_opencl = LazyModule("rxcore_kernels.integer_matmul_opencl")
 
 _BYTES = (dtypes.uint8, dtypes.int8)
@@ -77,8 +76,10 @@ def _sizes(a: Type, b: Type) -> tuple[int, int, int, int]:
     return count, m, b.shape[-1], k
 
 
-def _plan(a: Type, b: Type, *, packed: int | None, signed: bool) -> Plan:
-    return plan_integer_matmul(a.dtype.name, _format(packed, signed), *_sizes(a, b))
+def _plan(a: Type, b: Type, *, packed: int | None, signed: bool) -> Any:
+    return integer_matmul_kernel.plan_integer_matmul(
+        a.dtype.name, _format(packed, signed), *_sizes(a, b)
+    )
 
 
 def _launches(

@@ -17,15 +17,14 @@ from rxcore.ops.convert import convert
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.ops.sort import distinct, sortable
 from rxcore.trace.bind import as_numeric
-from rxcore_kernels.largest_mask import plan_largest_mask
-from rxcore_kernels.plan import Plan
 
 if TYPE_CHECKING:
     from rxcore_kernels.opencl_facts import Facts
 
 __all__ = ["largest_mask"]
 
-# Loaded when something first runs on a device.
+# Loaded when a program first needs them.
+largest_mask_kernel = LazyModule("rxcore_kernels.largest_mask")
 largest_mask_opencl = LazyModule("rxcore_kernels.largest_mask_opencl")
 
 
@@ -47,10 +46,10 @@ def _reference(x: Any, k: Any) -> Any:
     return mask
 
 
-def _plan(x: Type, k: Type) -> Plan:
+def _plan(x: Type, k: Type) -> Any:
     del k
     n = x.shape[-1]
-    return plan_largest_mask(x.dtype.name, x.size // max(n, 1), n)
+    return largest_mask_kernel.plan_largest_mask(x.dtype.name, x.size // max(n, 1), n)
 
 
 def _launches(facts: Facts, x: Type, k: Type) -> Any:

@@ -19,15 +19,14 @@ from rxcore.ops.families import zeros
 from rxcore.ops.join import concatenate
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.trace.bind import as_numeric
-from rxcore_kernels.plan import Plan
-from rxcore_kernels.rigl import plan_rigl
 
 if TYPE_CHECKING:
     from rxcore_kernels.opencl_facts import Facts
 
 __all__ = ["rigl"]
 
-# Loaded when something first runs on a device.
+# Loaded when a program first needs them.
+rigl_kernel = LazyModule("rxcore_kernels.rigl")
 largest_mask_opencl = LazyModule("rxcore_kernels.largest_mask_opencl")
 
 
@@ -66,10 +65,10 @@ def _largest(x: Any, k: Any) -> Any:
     return mask
 
 
-def _plan(w: Type, g: Type, mask: Type, counts: Type) -> Plan:
+def _plan(w: Type, g: Type, mask: Type, counts: Type) -> Any:
     del g, mask, counts
     n = w.shape[-1]
-    return plan_rigl(w.dtype.name, w.size // max(n, 1), n)
+    return rigl_kernel.plan_rigl(w.dtype.name, w.size // max(n, 1), n)
 
 
 def _launches(facts: Facts, w: Type, g: Type, mask: Type, counts: Type) -> Any:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["scatter"]
 
-# Loaded when something first runs on a device.
+# Loaded when a program first needs them.
 scatter_opencl = LazyModule("rxcore_kernels.scatter_opencl")
 
 COMBINES = ("set", "add", "mul", "min", "max")

@@ -19,15 +19,14 @@ from rxcore.ops.iota import broadcasted_iota
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.trace.bind import as_numeric
 from rxcore.trace.capture import capture
-from rxcore_kernels.plan import Plan
-from rxcore_kernels.sort import plan_argsort, plan_sort
 
 if TYPE_CHECKING:
     from rxcore_kernels.opencl_facts import Facts
 
 __all__ = ["argsort", "sort"]
 
-# Loaded when something first runs on a device.
+# Loaded when a program first needs them.
+sort_kernel = LazyModule("rxcore_kernels.sort")
 sort_opencl = LazyModule("rxcore_kernels.sort_opencl")
 
 
@@ -94,12 +93,12 @@ def _rows(x: Type) -> tuple[int, int]:
     return x.size // max(n, 1), n
 
 
-def _values_plan(x: Type) -> Plan:
-    return plan_sort(x.dtype.name, *_rows(x))
+def _values_plan(x: Type) -> Any:
+    return sort_kernel.plan_sort(x.dtype.name, *_rows(x))
 
 
-def _order_plan(x: Type) -> Plan:
-    return plan_argsort(x.dtype.name, *_rows(x), with_values=True)
+def _order_plan(x: Type) -> Any:
+    return sort_kernel.plan_argsort(x.dtype.name, *_rows(x), with_values=True)
 
 
 def _values_launches(facts: Facts, x: Type) -> Any:

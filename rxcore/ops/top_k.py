@@ -17,15 +17,14 @@ from rxcore.ops.gather import take_along_axis
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.ops.sort import distinct, sortable
 from rxcore.trace.bind import as_numeric
-from rxcore_kernels.plan import Plan
-from rxcore_kernels.top_k import plan_top_k
 
 if TYPE_CHECKING:
     from rxcore_kernels.opencl_facts import Facts
 
 __all__ = ["top_k"]
 
-# Loaded when something first runs on a device.
+# Loaded when a program first needs them.
+top_k_kernel = LazyModule("rxcore_kernels.top_k")
 top_k_opencl = LazyModule("rxcore_kernels.top_k_opencl")
 
 
@@ -46,9 +45,9 @@ def _reference(x: Any, *, k: int) -> tuple[Any, Any]:
     return np.take_along_axis(x, places, -1), places.astype(np.int32)
 
 
-def _plan(x: Type, *, k: int) -> Plan:
+def _plan(x: Type, *, k: int) -> Any:
     n = x.shape[-1]
-    return plan_top_k(x.dtype.name, x.size // max(n, 1), n, k)
+    return top_k_kernel.plan_top_k(x.dtype.name, x.size // max(n, 1), n, k)
 
 
 def _launches(facts: Facts, x: Type, *, k: int) -> Any:
