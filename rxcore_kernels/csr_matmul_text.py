@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from rxcore_kernels.csr_text import (
+    INDICES,
+    LINE,
     Blocks,
     Kind,
     Panel,
@@ -25,6 +27,9 @@ __all__ = ["Columns", "finish_source", "matrix_source", "vector_source"]
 
 VECTOR_WORDS = "rows columns nnz size"
 MATRIX_WORDS = "rows columns nnz size width block"
+
+AHEAD = 1024
+"""How many elements ahead lines of values and indices are asked for."""
 
 PARTS = 4
 """Sums of a long row that are added side by side, to hide the latency."""
@@ -81,14 +86,26 @@ def _dot(
         factors = gather(w, k.vector, x, names, there)
         sums[part].set(w.muladd(values, factors, sums[part].get()))
 
-    whole = low + (high - low) // (PARTS * k.lanes) * (PARTS * k.lanes)
-    with w.loop(low, whole, PARTS * k.lanes) as p:
+    together = PARTS * k.lanes
+    whole = low + (high - low) // together * together
+    with w.loop(low, whole, together) as p:
+        _ask_ahead(w, k, data, indices, p, together)
         for part in range(PARTS):
             add(p + part * k.lanes, part, None)
     with w.loop(whole, high, k.lanes) as p:
+        _ask_ahead(w, k, data, indices, p, k.lanes)
         add(p, 0, w.first_lanes(high - p, k.lanes))
     first, second, third, fourth = (s.get() for s in sums)
     return w.reduce("fadd", (first + second) + (third + fourth))
+
+
+def _ask_ahead(
+    w: Writer, k: Kind, data: Value, indices: Value, place: Value, count: int
+) -> None:
+    """Ask for the lines of values and indices that a later turn reads."""
+    for pointer, element in ((data, k.element), (indices, INDICES[k.index])):
+        for line in range(0, count * element.bytes, LINE):
+            w.prefetch(pointer, place + (AHEAD + line // element.bytes), element)
 
 
 @functools.cache
@@ -214,6 +231,13 @@ class _Product:
             fresh = blocks.begin.equals(0)
             place, end = w.load(I64, panel.cursors, r), w.load(I64, panel.ends, r)
             with w.when((place < end) | fresh):
+                later = panel.cursor_ahead(r)
+                for pointer, element in (
+                    (self.data, k.element),
+                    (self.indices, INDICES[k.index]),
+                ):
+                    w.prefetch(pointer, later, element)
+                    w.prefetch(pointer, later + LINE // element.bytes, element)
                 line = lines.at(w, k, row)
                 held = load_row(w, k, line, self.masks)
                 sums = [w.select(fresh, w.value(k.vector, 0.0), h) for h in held]

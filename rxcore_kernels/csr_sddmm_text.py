@@ -6,6 +6,7 @@ import functools
 
 from rxcore_kernels.csr_matmul_text import Columns, load_row
 from rxcore_kernels.csr_text import (
+    INDICES,
     Blocks,
     Kind,
     Panel,
@@ -135,6 +136,8 @@ class _Sampled:
             at = w.slot(I64, w.load(I64, panel.cursors, r))
             end = w.load(I64, panel.ends, r)
             with w.when(at.get() < end):
+                later = panel.cursor_ahead(r)
+                w.prefetch(self.indices, later, INDICES[k.index])
                 bound = blocks.bound(end - at.get())
                 factors = self._row(self.x, row)
                 go = w.slot(I1, 1)

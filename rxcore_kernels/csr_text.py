@@ -53,6 +53,9 @@ PANEL = 512
 FEW = 12
 """Elements that a row should have in a block, so that the visit pays."""
 
+SOON = 4
+"""How many rows ahead elements are asked for."""
+
 UNIT = 8192
 """Row ends and elements of a unit, at least."""
 
@@ -216,6 +219,11 @@ class Panel:
     ends: Value
     first: Value
     count: Value
+
+    def cursor_ahead(self, r: Value) -> Value:
+        """Return the next element of a row that is read soon."""
+        later = self.w.minimum(r + SOON, self.count - 1)
+        return self.w.load(I64, self.cursors, later)
 
     @contextmanager
     def rows(self) -> Iterator[tuple[Value, Value]]:
