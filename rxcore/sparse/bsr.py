@@ -9,7 +9,7 @@ import numpy as np
 from attrs import field, frozen
 
 from rxcore import numpy as rnp
-from rxcore.base import errors, tree
+from rxcore.base import errors
 from rxcore.base.lazy import LazyModule
 from rxcore.control.jit import jit
 from rxcore.ops import bsr as products
@@ -29,6 +29,7 @@ from rxcore.sparse.held import (
     assembled,
     fix,
     read,
+    register,
     shared,
     shared_index,
 )
@@ -42,7 +43,7 @@ BLOCKS = (16, 32, 64)
 """Sizes of blocks: whole vectors, and whole parts of a 64-wide wavefront."""
 
 
-@tree.register
+@register
 @frozen(eq=False, repr=False)
 class BSR:
     """A sparse matrix of dense square blocks, in compressed rows of blocks.

@@ -69,7 +69,7 @@ def check_index(call: str, name: str, index: Any, size: int) -> None:
     """
     if not isinstance(index, Fixed | Array):
         return
-    host = (index.held.array if isinstance(index, Fixed) else index).host
+    host = (index.array if isinstance(index, Fixed) else index).host
     if host.size and (host.min() < 0 or host.max() >= size):
         place = int(np.flatnonzero((host < 0) | (host >= size))[0])
         raise errors.OutOfRangeError(
@@ -85,7 +85,7 @@ def check_compressed(call: str, indptr: Any, lines: int, nse: int) -> None:
         ShapeError: when there are not lines + 1 numbers.
         UserError: when they decrease, or do not go from 0 to `nse`.
     """
-    shape = np.shape(indptr.held.array if isinstance(indptr, Fixed) else indptr)
+    shape = np.shape(indptr.array if isinstance(indptr, Fixed) else indptr)
     if shape != (lines + 1,):
         raise errors.ShapeError(
             f"{call}: indptr of shape {shape} does not fit a matrix with {lines} lines:"
@@ -93,7 +93,7 @@ def check_compressed(call: str, indptr: Any, lines: int, nse: int) -> None:
         )
     if not isinstance(indptr, Fixed):
         return
-    host = indptr.held.array.host
+    host = indptr.array.host
     steps = np.diff(host)
     if (steps < 0).any():
         place = int(np.flatnonzero(steps < 0)[0])

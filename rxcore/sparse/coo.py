@@ -8,7 +8,7 @@ import numpy as np
 from attrs import field, frozen
 
 from rxcore import numpy as rnp
-from rxcore.base import dtypes, tree
+from rxcore.base import dtypes
 from rxcore.base.lazy import LazyModule
 from rxcore.runtime.array import Array, asarray
 from rxcore.sparse.checks import check_index, check_lengths, check_shape
@@ -19,6 +19,7 @@ from rxcore.sparse.held import (
     assembled,
     fix,
     read,
+    register,
     shared,
     shared_index,
 )
@@ -28,7 +29,7 @@ __all__ = ["COO", "rows_of_coo"]
 scipy_sparse = LazyModule("scipy.sparse", extra="peers")
 
 
-@tree.register
+@register
 @frozen(eq=False, repr=False)
 class COO:
     """A sparse matrix as a list of elements in any order: for interchange.

@@ -9,7 +9,7 @@ import numpy as np
 from attrs import field, frozen
 
 from rxcore import numpy as rnp
-from rxcore.base import dtypes, errors, tree
+from rxcore.base import dtypes, errors
 from rxcore.base.lazy import LazyModule
 from rxcore.control.jit import jit
 from rxcore.ops import csr as products
@@ -24,7 +24,15 @@ from rxcore.sparse.checks import (
     is_increasing,
 )
 from rxcore.sparse.dense import dense_elements, line_of_each, places_of, scattered
-from rxcore.sparse.held import Fixed, assembled, fix, read, shared, shared_index
+from rxcore.sparse.held import (
+    Fixed,
+    assembled,
+    fix,
+    read,
+    register,
+    shared,
+    shared_index,
+)
 from rxcore.sparse.joined import added
 from rxcore.trace.bind import as_numeric
 
@@ -194,7 +202,7 @@ class Compressed:
     def product_indices(self) -> Any:
         """Return the indices as products read them: in 16 bits where they fit."""
         if isinstance(self._indices, Fixed):
-            return self._indices.held.narrow(self._lines[1])
+            return self._indices.narrow(self._lines[1])
         return self._indices
 
     def by_other_axis(self, cls: type[Any]) -> Any:
@@ -253,7 +261,7 @@ class Compressed:
         return is_increasing(indices.host, indptr.host)
 
 
-@tree.register
+@register
 @frozen(eq=False, repr=False)
 class CSR(Compressed):
     """A sparse matrix in compressed rows.
@@ -350,7 +358,7 @@ class CSR(Compressed):
         return times(self, x, "CSR @ x")
 
 
-@tree.register
+@register
 @frozen(eq=False, repr=False)
 class CSC(Compressed):
     """A sparse matrix in compressed columns.

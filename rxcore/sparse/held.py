@@ -8,10 +8,12 @@ computed once. A padded pattern consists of leaves: it may change from call to c
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
+import attrs
 import numpy as np
-from attrs import define, field, frozen
+import optree
+from attrs import define, field
 
 from rxcore.base import dtypes, errors, tree
 from rxcore.ir.types import Type
@@ -19,21 +21,23 @@ from rxcore.runtime.array import Array, asarray, from_host
 
 __all__ = [
     "Fixed",
-    "Held",
     "assembled",
     "fix",
     "index_array",
     "read",
+    "register",
     "shared",
     "shared_index",
 ]
+
+T = TypeVar("T")
 
 _SAMPLED = 64
 
 
 # Not frozen: it remembers what was computed of the array.
 @define(eq=False)
-class Held:
+class Fixed:
     """An index array that is part of a structure; equal elements, equal structure."""
 
     array: Array
@@ -52,7 +56,7 @@ class Held:
         """Say whether the elements are equal."""
         if self is other:
             return True
-        if not isinstance(other, Held) or hash(self) != hash(other):
+        if not isinstance(other, Fixed) or hash(self) != hash(other):
             return False
         same = self.array is other.array
         return same or np.array_equal(self.array.host, other.array.host)
@@ -70,24 +74,51 @@ class Held:
         return self._narrow
 
 
-@tree.register
-@frozen
-class Fixed:
-    """A node without leaves around an index array."""
+def register(cls: type[T]) -> type[T]:
+    """Register a class of (data, two index fields, shape) as a pytree.
 
-    held: Held = field(metadata={"static": True})
+    Index arrays that are fixed belong to the structure, others are leaves.
+    """
+    _, first, second, _ = (f.name for f in attrs.fields(cls))  # type: ignore[arg-type]
+
+    def take_apart(x: Any) -> Any:
+        a, b = getattr(x, first), getattr(x, second)
+        if type(a) is Fixed and type(b) is Fixed:
+            return (x.data,), (a, b, x.shape), ("data",)
+        parts = [("data", x.data), (first, a), (second, b)]
+        loose = [part for part in parts if type(part[1]) is not Fixed]
+        held = tuple(v if type(v) is Fixed else None for v in (a, b))
+        names, children = zip(*loose, strict=True)
+        return children, (*held, x.shape), names
+
+    def put_together(fixed: Any, children: Any) -> Any:
+        rest = iter(children)
+        made = object.__new__(cls)
+        object.__setattr__(made, "data", next(rest))
+        for name, held in zip((first, second), fixed, strict=False):
+            object.__setattr__(made, name, next(rest) if held is None else held)
+        object.__setattr__(made, "shape", fixed[2])
+        return made
+
+    optree.register_pytree_node(
+        cls,  # type: ignore[arg-type]
+        take_apart,
+        put_together,
+        namespace=tree.NAMESPACE,
+    )
+    return cls
 
 
 def fix(x: Any) -> Any:
     """Make a concrete index array part of the structure; leave others alone."""
     if isinstance(x, np.ndarray | list):
         x = index_array(x)
-    return Fixed(Held(x)) if isinstance(x, Array) else x
+    return Fixed(x) if isinstance(x, Array) else x
 
 
 def read(x: Any) -> Any:
     """Return the index array of a field."""
-    return x.held.array if isinstance(x, Fixed) else x
+    return x.array if isinstance(x, Fixed) else x
 
 
 def index_array(x: Any) -> Any:
