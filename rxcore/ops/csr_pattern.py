@@ -17,7 +17,7 @@ from attrs import frozen
 
 from rxcore.base import dtypes, errors
 from rxcore.base.dtypes import DType
-from rxcore.ir.primitive import REGISTRY, Expand, NoRule, Primitive
+from rxcore.ir.primitive import REGISTRY, Native, NoRule, Primitive
 from rxcore.ir.types import Type
 from rxcore.ops import shape as maps
 from rxcore.ops.families import number
@@ -27,7 +27,8 @@ from rxcore.ops.samples import Case, Samples
 from rxcore.ops.search import searchsorted
 from rxcore.ops.sort import argsort
 from rxcore.runtime.array import Array, from_host
-from rxcore.trace.capture import capture
+from rxcore_kernels.csr_transpose import plan_transpose
+from rxcore_kernels.plan import run_plan
 
 __all__ = [
     "Pattern",
@@ -145,14 +146,11 @@ def _composed(indices: Any, indptr: Any, columns: int) -> tuple[Any, Any, Any]:
     return places, names, ends - first
 
 
-def _expand(indices: Type, indptr: Type, *, columns: int) -> Any:
-    def run(indices: Any, indptr: Any) -> list[Any]:
-        outs = _composed(
-            maps.expand_dims(indices, 0), maps.expand_dims(indptr, 0), columns
-        )
-        return [maps.squeeze(x, 0) for x in outs]
-
-    return capture(run, [indices, indptr]).graph
+def _plan(indices: Type, indptr: Type, *, columns: int) -> Any:
+    if indptr.dtype != dtypes.int32:
+        return None
+    sizes = (indptr.shape[0] - 1, columns, indices.shape[0])
+    return plan_transpose(indices.dtype.name, *sizes)
 
 
 def _batch(args: Any, dims: Any, *, columns: int) -> Any:
@@ -180,7 +178,7 @@ csr_transpose_plan: Primitive = Primitive(
     name="csr_transpose_plan",
     family="sparse",
     infer=_infer,
-    lower=Expand(_expand),
+    lower=Native(_plan),
     reference=_reference,
     jvp=NoRule("places are integers and have no derivative"),
     transpose=NoRule("places are integers and have no derivative"),
@@ -220,7 +218,13 @@ def transposed(indices: Any, indptr: Any, columns: int) -> Pattern:
     found = _plans.get(key)
     if found is not None and found[0]() is indices and found[1]() is indptr:
         return found[2]
-    outs = _reference(indices.host, indptr.host, columns=columns)
+    plan = _plan(indices.type, indptr.type, columns=columns)
+    if plan is None:
+        outs: Any = _reference(indices.host, indptr.host, columns=columns)
+    else:
+        nnz = indices.shape[0]
+        outs = [np.empty(n, np.int32) for n in (nnz, nnz, columns + 1)]
+        run_plan(plan, [indices.host, indptr.host], outs)
     made = Pattern(*(from_host(o, Type(o.dtype, o.shape)) for o in outs))
 
     def forget(_: Any) -> None:

@@ -10,6 +10,7 @@ from rxcore_kernels import host
 from rxcore_kernels.bsr import BLOCKS, plan_bsr_matmul
 from rxcore_kernels.csr import plan_matmul
 from rxcore_kernels.csr_sddmm import plan_sddmm
+from rxcore_kernels.csr_transpose import plan_transpose
 from rxcore_kernels.host import Features
 from rxcore_kernels.plan import run_plan
 
@@ -142,6 +143,22 @@ def test_products_of_blocks(processor: str, dtype: str, block: int) -> None:
             close(y, expected)
 
 
+@every_index
+def test_transposes(index: str) -> None:
+    for _, rows, columns, nnz, indices, indptr in cases(index):
+        outputs = [np.full(n, -7, np.int32) for n in (nnz, nnz, columns + 1)]
+        plan = plan_transpose(index, rows, columns, nnz)
+        assert plan is not None
+        run_plan(plan, [indices, indptr], outputs)
+        place, row, column = elements(indices, indptr, columns)
+        order = np.argsort(column, kind="stable")
+        rest = np.setdiff1d(np.arange(nnz), place)
+        np.testing.assert_array_equal(outputs[0], [*place[order], *rest])
+        np.testing.assert_array_equal(outputs[1], [*row[order], *[rows] * rest.size])
+        counts = np.bincount(column, minlength=columns)
+        np.testing.assert_array_equal(outputs[2], [0, *np.cumsum(counts)])
+
+
 def test_wrong_patterns_touch_nothing_else() -> None:
     rng = np.random.default_rng(2)
     rows, columns, nnz = 40, 30, 500
@@ -164,6 +181,13 @@ def test_wrong_patterns_touch_nothing_else() -> None:
             assert plan is not None
             run_plan(plan, [left, x, indices, indptr], [s])
             assert (s[nnz:] == 7).all()
+        outputs = [np.full(n + 64, -7, np.int32) for n in (nnz, nnz, columns + 1)]
+        plan = plan_transpose("int32", rows, columns, nnz)
+        assert plan is not None
+        run_plan(plan, [indices, indptr], outputs)
+        for made, size in zip(outputs, (nnz, nnz, columns + 1), strict=True):
+            assert (made[size:] == -7).all()
+        assert sorted(outputs[0][:nnz]) == [*range(nnz)]
 
 
 def test_sums_do_not_depend_on_the_order_of_pieces() -> None:
