@@ -101,7 +101,7 @@ def _count_source(group: int, signed: bool) -> TypedSource:
     const float steps = (a < 0.0f ? -a : a) * factor;
     int place = (int)(steps < last ? steps : last);
     {"place = a < 0.0f ? place : place + bins;" if signed else ""}
-    atomic_inc(&counts[place]);
+    atomic_add(&counts[place], 1);
   }}
 """
     memories = [

@@ -134,7 +134,7 @@ def count_source(facts: Facts, keyed: Keyed, *, first: bool) -> TypedSource:
 {level}  for (int j = start + lid; j < start + {tile} && j < n; j += {group}) {{
     const int i = row * n + j;
     const {key} k = {keyed.at};
-    {fits}atomic_inc(&found[(int)(k >> shift) & {DIGITS - 1}]);
+    {fits}atomic_add(&found[(int)(k >> shift) & {DIGITS - 1}], 1);
   }}
   barrier(CLK_LOCAL_MEM_FENCE);
   for (int b = lid; b < {DIGITS}; b += {group})

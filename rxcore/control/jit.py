@@ -15,6 +15,7 @@ from rxcore.base import config, dtypes, errors, timeline, tree
 from rxcore.base.collector import paused
 from rxcore.base.frames import hides_frames
 from rxcore.base.lazy import LazyModule
+from rxcore.control.find_nans import find_nans
 from rxcore.control.inspection import Inspection
 from rxcore.ir.graph import Graph
 from rxcore.ir.primitive import Calls, NoRule, Primitive
@@ -26,7 +27,7 @@ from rxcore.runtime.placement import Placed, place, run_at, waits
 from rxcore.runtime.program import Program, clearers
 from rxcore.runtime.variants import Variants, variants_of
 from rxcore.trace.bind import as_numeric
-from rxcore.trace.capture import apply, capture
+from rxcore.trace.capture import capture
 from rxcore.trace.source import here
 from rxcore.trace.tracer import Tracer, current
 from rxcore.transforms.arguments import Flattened, numeric_leaves
@@ -420,7 +421,7 @@ class _Jitted:
         outs, where = run_at(entry.variants, placed, operands)
         outs = _owned(entry.variants.aliases, outs, operands)
         if config.current().debug_nans:
-            _find_nans(entry.graph, operands, outs)
+            find_nans(entry.graph, operands, outs)
         if placed.settled and where is placed.target and not waits(entry.variants):
             self.remember(args, kwargs, entry, placed)
         self.donate(args, kwargs)
@@ -559,33 +560,6 @@ def _builder(flattened: Flattened, types: tuple[Type, ...]) -> Callable[..., Any
         return tree.unflatten(treedef, map(Array, types, buffers))
 
     return several
-
-
-def _find_nans(graph: Graph, operands: Sequence[Any], outs: Sequence[Array]) -> None:
-    """Raise where a result holds a NaN, naming the op that made the first one."""
-    if not any(_has_nan(o) for o in outs):
-        return
-    memory = dict(zip(graph.inputs, operands, strict=True))
-    for e in graph.equations:
-        one = Graph(
-            tuple(o for o in e.inputs if o in memory),
-            e.outputs,
-            (e,),
-        )
-        results = apply(one, [memory[v] for v in one.inputs])
-        memory.update(zip(e.outputs, results, strict=True))
-        if any(_has_nan(r) for r in results):
-            raise FloatingPointError(
-                f"debug_nans: {e.primitive} made the first NaN at {e.source}"
-            )
-    raise FloatingPointError("debug_nans: a result holds a NaN")
-
-
-def _has_nan(x: Any) -> bool:
-    if not isinstance(x, Array) or not dtypes.is_inexact(x.dtype):
-        return False
-    host = x.host.astype(np.float32) if x.dtype in dtypes.HALVES else x.host
-    return bool(np.isnan(host).any())
 
 
 def inspect(fun: Callable[..., Any], **options: Any) -> Callable[..., Inspection]:

@@ -346,9 +346,8 @@ def _by_role(
         )
         a_row, a_step, b_step, b_column, c_row = (p or 0 for p in parts)
         a, b, c = (step or 0 for step in steps)
-        extents = (_extent(part, sizes) for part in (inner, m, n, k))
         return _Matrices(
-            tuple(extents),  # type: ignore[arg-type]
+            tuple(_extent(p, sizes) for p in (inner, m, n, k)),  # type: ignore[arg-type]
             (a, a_row, a_step),
             (b, b_step, b_column),
             (c, c_row),
@@ -364,9 +363,8 @@ def _plan(x: Type, y: Type, **labels: str) -> Any:
         return None
     if not math.prod(found.sizes[:3]) or not found.starts:
         return Plan(())
-    plan = matmul_kernel.plan_matmul(
-        x.dtype.name, *found.sizes, found.a, found.b, found.c
-    )
+    strides = found.a, found.b, found.c
+    plan = matmul_kernel.plan_matmul(x.dtype.name, *found.sizes, *strides)
     if found.in_order:
         return plan
     bytes_each = x.dtype.itemsize

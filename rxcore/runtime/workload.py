@@ -56,6 +56,8 @@ def _of_equation(e: Equation) -> Features:
             plan = form.launches(facts, types, outs, **e.params)
         if isinstance(plan, launch.LaunchPlan) and plan.launches:
             flops = sum(one.flops for one in plan.launches)
-            return handmade(plan.launches[0].shape, flops, moved)
+            # What prepares operands is named before what takes the time.
+            most = max(plan.launches, key=lambda one: one.flops)
+            return handmade(most.shape, flops, moved)
     shape = "reference" if not isinstance(form, Native | Accumulating) else "kernel"
     return handmade(shape, float(size), moved)

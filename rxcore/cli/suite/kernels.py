@@ -1,4 +1,7 @@
-"""Checks of what joins elements: reductions, products, convolutions, sorts, sums."""
+"""Checks of what joins elements: reductions, products, convolutions, sorts, sums.
+
+Sparse products too.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import numpy as np
 from rxcore import numpy as rnp
 from rxcore.cli.suite.check import LARGE, Check, reals, whole
 from rxcore.ops.convolve import conv
+from rxcore.ops.csr import csr_matmul
 from rxcore.ops.cumulate import cummax, cumprod, cumsum, linear_recurrence
 from rxcore.ops.logsumexp import logsumexp
 from rxcore.ops.sort import argsort, sort
@@ -29,6 +33,7 @@ def kernel_checks() -> list[Check]:
         *_windows(),
         *_sorts(),
         *_cumulatives(),
+        *_sparse(),
     ]
 
 
@@ -192,5 +197,50 @@ def _cumulatives() -> list[Check]:
             f"sum of {LARGE}",
             lambda x: [cumsum(x)],
             lambda: [whole(LARGE)],
+        ),
+    ]
+
+
+def _sparse() -> list[Check]:
+    shape = (509, 307)
+
+    def some(data: Any, indices: Any, indptr: Any, x: Any, y: Any) -> Sequence[Any]:
+        def product(data: Any, x: Any) -> Any:
+            return csr_matmul.bind(data, indices, indptr, x, shape=shape)
+
+        out, pullback = vjp(product, data, x)
+        return [product(data, y), out, *pullback(out)]
+
+    def operands() -> Sequence[Any]:
+        rng = np.random.default_rng(0)
+        # Empty rows, long ones and short ones.
+        counts = rng.permutation(np.arange(shape[0]) % 7 * (np.arange(shape[0]) % 11))
+        names = [np.sort(rng.permutation(shape[1])[:n]) for n in counts]
+        ends = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+        return [
+            whole(int(ends[-1]), most=2),
+            np.concatenate(names).astype(np.int32),
+            ends,
+            whole(shape[1], 13, seed=1, most=2),
+            whole(shape[1], seed=2),
+        ]
+
+    labels = ("a vector", "a matrix", "gradient to values", "gradient to the matrix")
+    large = (16_381, 4_093)
+
+    def million() -> Sequence[Any]:
+        rng = np.random.default_rng(0)
+        ends = np.arange(large[0] + 1, dtype=np.int32) * 61
+        names = rng.integers(0, large[1], int(ends[-1])).astype(np.int32)
+        return [whole(len(names), most=2), names, ends, whole(large[1], most=2)]
+
+    title = "products of 509x307 with a vector and 13 columns, with gradients"
+    return [
+        Check("sparse", title, some, operands, labels),
+        Check(
+            "sparse",
+            "product of 16,381 rows of 61 with a vector",
+            lambda *given: [csr_matmul.bind(*given, shape=large)],
+            million,
         ),
     ]
