@@ -11,6 +11,7 @@ from attrs import define, field, frozen
 from rxcore.base import dtypes, errors
 from rxcore.ir.operators import Numeric
 from rxcore.ops import shape as maps
+from rxcore.ops.convert import convert
 from rxcore.ops.families import broadcast_shapes, number
 from rxcore.ops.gather import gather, wrap_index
 from rxcore.trace.bind import as_numeric
@@ -321,7 +322,9 @@ def take_box(x: Any, chosen: Selection) -> Any:
 def read(x: Any, chosen: Selection, mode: str = "clip", fill_value: Any = None) -> Any:
     """Read what a Selection selects."""
     if chosen.nothing:
-        return maps.broadcast(number(0, x.dtype), chosen.shape, ())
+        zero = number(0, x.dtype)
+        zero = zero if x.type.weak else convert(zero, x.dtype)
+        return maps.broadcast(zero, chosen.shape, ())
     x = take_box(x, chosen)
     if chosen.axes:
         x = gather(

@@ -8,6 +8,7 @@ from rxcore.base import errors
 from rxcore.base.dtypes import int32, int64
 from rxcore.ir.primitive import REGISTRY
 from rxcore.ops import shape as maps
+from rxcore.ops.convert import convert
 from rxcore.ops.families import number, promote
 from rxcore.ops.gather import gather
 from rxcore.ops.magnitude import minimum
@@ -52,7 +53,8 @@ def searchsorted(a: Any, v: Any, side: str = "left") -> Any:
         )
     size = line.shape[0]
     dtype = int32 if size < 1 << 31 else int64
-    found = maps.broadcast(number(0, dtype), values.shape, ())
+    zero = convert(number(0, dtype), dtype)
+    found = maps.broadcast(zero, values.shape, ())
     add, select = REGISTRY["add"], REGISTRY["select"]
     step = 1 << size.bit_length()
     while step > 1:
