@@ -12,8 +12,16 @@ from rxcore.control.jit import jit
 from rxcore.quant.spec import QuantSpec
 from rxcore.runtime.array import Array
 from rxcore.trace.bind import as_numeric
+from rxcore.trace.tracer import Tracer
 
-__all__ = ["check_finite_scale", "check_no_nan", "check_zero_point", "floating"]
+__all__ = [
+    "check_finite_range",
+    "check_finite_scale",
+    "check_no_nan",
+    "check_zero_point",
+    "floating",
+    "known",
+]
 
 
 def floating(x: Any, call: str) -> Any:
@@ -31,9 +39,23 @@ def floating(x: Any, call: str) -> Any:
     return x
 
 
+def known(x: Any) -> Array | None:
+    """Return the numbers of an array as far as they are known by now.
+
+    Inside `vmap` and `grad` they are (of all lanes), inside `jit` they are not.
+    """
+    found = x.numbers() if isinstance(x, Tracer) else x
+    return found if isinstance(found, Array) else None
+
+
 @jit
 def _count_nan(x: Any) -> Any:
     return rnp.sum(rnp.isnan(x))
+
+
+@jit
+def _count_infinite(x: Any) -> Any:
+    return rnp.sum(rnp.isinf(x))
 
 
 def check_no_nan(x: Any, call: str, name: str = "x") -> None:
@@ -42,13 +64,27 @@ def check_no_nan(x: Any, call: str, name: str = "x") -> None:
     Raises:
         UserError: when x is known and holds NaN.
     """
-    if not isinstance(x, Array):
-        return
-    count = int(_count_nan(x))
+    numbers = known(x)
+    count = 0 if numbers is None else int(_count_nan(numbers))
     if count:
         raise errors.UserError(
             f"{call}: {name} (shape {x.shape}) holds {count} NaN, which no code stands"
             " for; replace them first, as with rx.numpy.nan_to_num"
+        )
+
+
+def check_finite_range(x: Any, call: str) -> None:
+    """Refuse infinite elements, which leave no scale to choose.
+
+    Raises:
+        UserError: when x is known and holds one.
+    """
+    numbers = known(x)
+    count = 0 if numbers is None else int(_count_infinite(numbers))
+    if count:
+        raise errors.UserError(
+            f"{call}: x (shape {x.shape}) holds {count} infinite elements, so its range"
+            " has no scale; clip it first, or give a scale"
         )
 
 
@@ -58,9 +94,10 @@ def check_finite_scale(scale: Any, call: str, why: str = "") -> None:
     Raises:
         UserError: when they are known, and one is not positive or not finite.
     """
-    if not isinstance(scale, Array):
+    numbers = known(scale)
+    if numbers is None:
         return
-    host = np.asarray(scale).astype(np.float64)
+    host = np.asarray(numbers).astype(np.float64)
     wrong = ~((host > 0) & (host < np.inf))
     if wrong.any():
         at = tuple(map(int, np.argwhere(wrong)[0]))
@@ -83,9 +120,10 @@ def check_zero_point(zero: Any, spec: QuantSpec, call: str) -> None:
             f"{call}: zero_point is {zero.dtype.name}, the spec wants integers: convert"
             " it, or pass a spec with zero_point='float'"
         )
-    if not isinstance(zero, Array):
+    numbers = known(zero)
+    if numbers is None:
         return
-    host = np.asarray(zero).astype(np.float64)
+    host = np.asarray(numbers).astype(np.float64)
     wrong = ~np.isfinite(host)
     expected = "finite numbers"
     if whole:

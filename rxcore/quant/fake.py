@@ -14,7 +14,12 @@ from rxcore.ops.convert import convert
 from rxcore.ops.magnitude import clamp
 from rxcore.ops.stop import stop_gradient
 from rxcore.quant.blocks import Layout, grid_of
-from rxcore.quant.checks import check_finite_scale, check_no_nan, floating
+from rxcore.quant.checks import (
+    check_finite_range,
+    check_finite_scale,
+    check_no_nan,
+    floating,
+)
 from rxcore.quant.encode import computed_in, parameters, place
 from rxcore.quant.quantize import noise_of, of_statistics, ranges
 from rxcore.quant.spec import QuantSpec
@@ -61,7 +66,8 @@ def fake_quant(
         Array of the shape and dtype of x.
 
     Raises:
-        UserError: NaN in x, or scales that cannot be used, where they are known.
+        UserError: NaN in x, infinite elements without a scale, or scales that cannot
+            be used, where they are known; a `scale_gradient` of another kind.
         ShapeError: an axis out of range or of length 0, or scales of another shape.
         DTypeError: when x is not floating.
 
@@ -86,6 +92,7 @@ def fake_quant(
     grid = grid_of(spec, x.shape, call)
     check_no_nan(x, call)
     if scale is None:
+        check_finite_range(x, call)
         if zero_point is not None:
             raise errors.UserError(
                 f"{call}: zero_point is given without scale; give both, or neither"
@@ -96,6 +103,10 @@ def fake_quant(
         zero_point = _zero(zero_point, scale, spec, grid, call)
     if scale_gradient == "lsq":
         scale_gradient = 1 / math.sqrt(math.prod(grid.block) * spec.highest)
+    if not isinstance(scale_gradient, int | float):
+        raise errors.UserError(
+            f"{call}: scale_gradient={scale_gradient!r}; expected a number or 'lsq'"
+        )
     factor = float(scale_gradient)
     out = _faked(x, scale, zero_point, key, spec=spec, factor=factor)
     return convert(out, x.dtype)
@@ -188,6 +199,7 @@ def lsq_scale(x: Any, spec: QuantSpec) -> Any:
         Array of the shape of the blocks; 1 for a block of zeros.
 
     Raises:
+        UserError: NaN or infinite elements in x, where they are known.
         DTypeError: when x is not floating.
 
     Example:
@@ -200,8 +212,10 @@ def lsq_scale(x: Any, spec: QuantSpec) -> Any:
     """
     x = floating(x, "quant.lsq_scale")
     grid = grid_of(spec, x.shape, "quant.lsq_scale")
+    check_no_nan(x, "quant.lsq_scale")
+    check_finite_range(x, "quant.lsq_scale")
     x = convert(x, computed_in(x)) if x.dtype in dtypes.HALVES else x
     total = grid.reduce(rnp.sum, abs(x))
     counts = grid.reduce(rnp.sum, rnp.ones_like(x))
     scale = 2 * total / counts / math.sqrt(spec.highest)
-    return rnp.where(scale > 0, scale, 1.0)
+    return rnp.where(scale == 0, 1.0, scale)

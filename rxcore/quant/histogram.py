@@ -15,6 +15,7 @@ from attrs import field, frozen
 
 from rxcore import numpy as rnp
 from rxcore.base import dtypes, errors, tree
+from rxcore.base.dtypes import DType
 from rxcore.control.jit import jit
 from rxcore.ops.convert import bitcast, convert
 from rxcore.ops.gather import take_along_axis
@@ -97,7 +98,7 @@ def histogram_calibrator(
     # The largest number lies in the upper half of the bins.
     stored, sides = 2 * bins, 1 if _mirrored(spec) else 2
 
-    def empty(counts: Shape) -> Histogram:
+    def empty(counts: Shape, dtype: DType) -> Histogram:
         nbytes = 8 * sides * stored * math.prod(counts)
         if nbytes > MOST_BYTES:
             raise errors.UserError(
@@ -106,7 +107,7 @@ def histogram_calibrator(
                 " bins, or larger blocks, or use quant.minmax or quant.least_error"
             )
         zeros = rnp.zeros((*counts, sides, stored), dtypes.int64)
-        ends = rnp.full(counts, rnp.inf), rnp.full(counts, -rnp.inf)
+        ends = rnp.full(counts, rnp.inf, dtype), rnp.full(counts, -rnp.inf, dtype)
         limit = rnp.full(counts, 2.0**-99, dtypes.float32)
         return Histogram(zeros, limit, *ends, method, spec)
 
@@ -232,14 +233,16 @@ class Percentile:
 
 
 def within(low: Any, high: Any, h: Histogram) -> tuple[Any, Any]:
-    """Return a range no wider than the data; NaN stays."""
+    """Return a range no wider than the data; NaN and infinite ends stay."""
     least, largest = h.low, h.high
     if h.spec.symmetric:
         largest = rnp.maximum(-least, largest)
         least = -largest
     dtype = h.low.dtype
     low, high = convert(low, dtype), convert(high, dtype)
-    return rnp.maximum(low, least), rnp.minimum(high, largest)
+    # No bin's edge stands for infinity.
+    low = rnp.where(least == -rnp.inf, least, rnp.maximum(low, least))
+    return low, rnp.where(largest == rnp.inf, largest, rnp.minimum(high, largest))
 
 
 def percentile(

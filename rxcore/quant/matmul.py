@@ -20,7 +20,13 @@ from rxcore.quant.blocks import Layout, grid_of, spread
 from rxcore.quant.checks import floating
 from rxcore.quant.packing import unpack
 from rxcore.quant.qtensor import QTensor
-from rxcore.quant.quantize import coded, given_scale, of_statistics, quantize
+from rxcore.quant.quantize import (
+    coded,
+    given_scale,
+    marked,
+    of_statistics,
+    quantize,
+)
 from rxcore.quant.spec import QuantSpec
 from rxcore.quant.statistics import Statistics
 from rxcore.trace.bind import as_numeric
@@ -123,13 +129,30 @@ def matmul(
             " summed axis (the last); give it one scale, or one for each row"
         )
     _check_room(x.spec, w.spec, x.shape[-1], call)
+    shape = (*x.shape[:-1], w.shape[-1])
     if bias is not None:
-        bias = as_numeric(bias, call)
-    made = _result(out_spec, out_scale, out_zero_point, (*x.shape[:-1], w.shape[-1]))
+        bias = _fitting(as_numeric(bias, call), shape, call)
+    if activation is not None and not callable(activation):
+        raise errors.UserError(
+            f"{call}: activation={activation!r}; expected a function of arrays, such as"
+            " rx.nn.relu"
+        )
+    made = _result(out_spec, out_scale, out_zero_point, shape)
     spec, out_scale, out_zero_point = made
     return _multiplied(
         x, w, bias, out_scale, out_zero_point, activation=activation, out_spec=spec
     )
+
+
+def _fitting(bias: Any, shape: tuple[int, ...], call: str) -> Any:
+    """Return a bias that broadcasts to the result."""
+    pairs = zip(bias.shape[::-1], shape[::-1], strict=False)
+    if bias.ndim > len(shape) or any(n not in (1, m) for n, m in pairs):
+        raise errors.ShapeError(
+            f"{call}: bias has shape {bias.shape}, which does not broadcast to the"
+            f" result's {shape}; give it one number for each column: {shape[-1:]}"
+        )
+    return bias
 
 
 def _result(
@@ -261,9 +284,9 @@ def _multiplied(
         # The steps of the result, from the exact total in one multiplication.
         wide = Layout.of(shape, out_scale.shape, out_spec).spread(out_scale)
         steps = _total(a, b, k) * (a.scale * b.scale / wide)
-        unit = rnp.ones_like(out_scale)
-        q = coded(reshape(steps, shape), unit, out_zero, out_spec)
-        return attrs.evolve(q, scale=out_scale)
+        steps = reshape(steps, shape)
+        q = coded(steps, rnp.ones_like(out_scale), out_zero, out_spec)
+        return attrs.evolve(q, scale=marked(steps, out_scale, out_spec))
     out = _grouped(a, b, k, w) if grouped else _total(a, b, k) * (a.scale * b.scale)
     out = reshape(out, shape)
     if bias is not None:
@@ -274,7 +297,8 @@ def _multiplied(
         return out
     if out_scale is None:
         return quantize(out, out_spec)
-    return coded(out, out_scale, out_zero, out_spec)
+    q = coded(out, out_scale, out_zero, out_spec)
+    return attrs.evolve(q, scale=marked(out, out_scale, out_spec))
 
 
 def _moved(operand: _Operand, how: Callable[[Any], Any]) -> _Operand:

@@ -85,7 +85,7 @@ def profile_of(given: str | Profile) -> Profile:
     """Return the profile of a name; a profile is returned as it is."""
     if isinstance(given, Profile):
         return given
-    if given not in PROFILES:
+    if not isinstance(given, str) or given not in PROFILES:
         known = ", ".join(sorted(PROFILES))
         raise errors.UserError(
             f"QuantSpec: profile={given!r}; expected one of {known}, or a Profile"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
+import numpy as np
+
 from rxcore import numpy as rnp
 from rxcore import random
 from rxcore.base import dtypes, errors
@@ -15,6 +18,7 @@ from rxcore.quant.checks import (
     check_no_nan,
     check_zero_point,
     floating,
+    known,
 )
 from rxcore.quant.encode import computed_in, parameters, place
 from rxcore.quant.packing import codes_per_byte, pack, packed_axis
@@ -45,7 +49,8 @@ def quantize(
         codes = np.clip(np.rint(x / scale) + zero_point, lowest, highest)
 
     NaN in x, and scales that are zero, NaN or infinite, are refused where they are
-    known: not inside a compiled function, where NaN gets the code of zero.
+    known. Inside a compiled function they are not: there the scale of a block that
+    holds NaN becomes NaN, and so does all that is dequantized from it.
 
     Args:
         x: floating array; none of its axes has length 0.
@@ -91,7 +96,8 @@ def quantize(
     check_no_nan(x, call)
     if scale is not None:
         scale, zero_point = given_scale(grid, scale, zero_point, spec, call)
-    made = _quantized(x, scale, zero_point, key, spec=spec)
+    guarded = scale is not None and known(x) is None
+    made = _quantized(x, scale, zero_point, key, spec=spec, guarded=guarded)
     if scale is None:
         check_finite_scale(made.scale, call, "x has infinite elements; ")
     return made  # type: ignore[no-any-return]
@@ -110,6 +116,12 @@ def of_statistics(
         raise errors.UserError(
             f"{call}: scale and zero_point follow from the statistics; pass"
             " statistics.spec to give your own"
+        )
+    nothing = known(statistics.empty())
+    if nothing is not None and np.asarray(nothing).any():
+        raise errors.UserError(
+            f"{call}: the statistics have seen no data; gather some first:"
+            " stats = calibrator.update(stats, x)"
         )
     scale, zero_point = statistics.parameters()
     return statistics.spec, scale, zero_point
@@ -161,14 +173,23 @@ def noise_of(key: Any, x: Any, dtype: Any) -> Any:
     return random.uniform(key, x.shape, dtype) - 0.5
 
 
-@jit(static_argnames="spec")  # type: ignore[untyped-decorator]
+@jit(static_argnames=("spec", "guarded"))  # type: ignore[untyped-decorator]
 def _quantized(
-    x: Any, scale: Any, zero_point: Any, key: Any, *, spec: QuantSpec
+    x: Any, scale: Any, zero_point: Any, key: Any, *, spec: QuantSpec, guarded: bool
 ) -> QTensor:
     if scale is None:
+        # Ranges carry NaN on.
         scale, zero_point = parameters(*ranges(x, spec, "quantize"), spec)
     noise = noise_of(key, x, computed_in(x, scale))
-    return coded(x, scale, zero_point, spec, noise)
+    made = coded(x, scale, zero_point, spec, noise)
+    return attrs.evolve(made, scale=marked(x, scale, spec)) if guarded else made
+
+
+def marked(x: Any, scale: Any, spec: QuantSpec) -> Any:
+    """Return scales, NaN for blocks that hold NaN, which has no code."""
+    grid = grid_of(spec, x.shape, "quantize")
+    # A maximum carries NaN on.
+    return rnp.where(rnp.isnan(grid.reduce(rnp.max, x)), rnp.nan, scale)
 
 
 def coded(
@@ -208,6 +229,10 @@ def dequantize(q: QTensor, dtype: Any = None) -> Any:
     Returns:
         Array of the shape of `q`.
 
+    Raises:
+        UserError: when q is no QTensor.
+        DTypeError: when the dtype is not real floating.
+
     Example:
         >>> import rxcore as rx
         >>> from rxcore.quant import QuantSpec, dequantize, quantize
@@ -219,6 +244,10 @@ def dequantize(q: QTensor, dtype: Any = None) -> Any:
         raise errors.UserError(
             f"dequantize: expected a QTensor, got {type(q).__name__}; rx.quantize makes"
             " one"
+        )
+    if dtype is not None and not dtypes.is_float(rnp.dtype(dtype)):
+        raise errors.DTypeError(
+            f"dequantize: dtype={rnp.dtype(dtype).name}; expected a real floating dtype"
         )
     out = _dequantized(q)
     return out if dtype is None else convert(out, dtype)

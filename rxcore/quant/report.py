@@ -21,8 +21,10 @@ class Report:
     """How close a quantized array is to the original, and how large.
 
     Args:
-        sqnr: signal to quantization noise, in decibels; infinite without error.
-        cosine: cosine of the angle between both.
+        sqnr: signal to quantization noise, in decibels; infinite without error, minus
+            infinite without a signal.
+        cosine: cosine of the angle between both; where one of them is all zeros, 1 if
+            they are equal, else 0.
         max_error: the largest difference.
         bytes_before: of the original.
         bytes_after: of all that is stored: codes with their padding, scales, zero
@@ -40,7 +42,7 @@ class Report:
     @property
     def ratio(self) -> float:
         """How many times smaller it is."""
-        return self.bytes_before / self.bytes_after
+        return self.bytes_before / self.bytes_after if self.bytes_after else 1.0
 
     def __str__(self) -> str:
         return (
@@ -48,6 +50,12 @@ class Report:
             f" {self.max_error:.3g}; {self.bytes_before} -> {self.bytes_after} bytes"
             f" ({self.ratio:.2f}x smaller, {self.bits_per_weight:.3g} bits per weight)"
         )
+
+
+def _decibels(signal: float, noise: float) -> float:
+    if not noise:
+        return math.inf
+    return 10 * math.log10(signal / noise) if signal else -math.inf
 
 
 def report(x: Any, q: Any) -> Report:
@@ -109,8 +117,8 @@ def report(x: Any, q: Any) -> Report:
         sizes[2] += given.size
     norms = math.sqrt(squares * others)
     return Report(
-        10 * math.log10(squares / noise) if noise and squares else math.inf,
-        products / norms if norms else 1.0,
+        _decibels(squares, noise),
+        products / norms if norms else float(not noise),
         worst,
         sizes[0],
         sizes[1],

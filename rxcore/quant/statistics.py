@@ -14,11 +14,12 @@ from attrs import field, frozen
 
 from rxcore import numpy as rnp
 from rxcore.base import dtypes, errors, tree
+from rxcore.base.dtypes import DType
 from rxcore.control.jit import jit
 from rxcore.ops.convert import convert
 from rxcore.quant.blocks import Shape, grid_of
 from rxcore.quant.checks import floating
-from rxcore.quant.encode import parameters
+from rxcore.quant.encode import computed_in, parameters
 from rxcore.quant.spec import QuantSpec
 
 __all__ = ["Calibrator", "MinMax", "MovingAverage", "Statistics", "minmax"]
@@ -35,6 +36,10 @@ class Statistics:
     def range(self) -> tuple[Any, Any]:
         """Return the least and largest numbers that have a code, for each block."""
         raise NotImplementedError
+
+    def empty(self) -> Any:
+        """Say for each block whether there are no data yet."""
+        return self.low == rnp.inf
 
     def parameters(self) -> tuple[Any, Any]:
         """Return scales and zero points; the latter None when symmetric."""
@@ -57,8 +62,8 @@ class Calibrator:
     tells the oldest from the newest (`moving_average`) it is kept.
 
     Args:
-        init: takes an array like those that follow, or its shape; returns statistics of
-            no data at all.
+        init: takes an array like those that follow, or the shape of float32 ones;
+            returns statistics of no data at all.
         update: takes statistics and an array; returns statistics of all data.
         merge: takes two statistics, the older first.
         range: takes statistics; returns the least and largest numbers, one for each
@@ -74,7 +79,7 @@ class Calibrator:
 def calibrator(
     name: str,
     spec: QuantSpec,
-    empty: Callable[[Shape], Any],
+    empty: Callable[[Shape, DType], Any],
     observe: Callable[[Any], Any],
     merge: Callable[[Any, Any], Any],
 ) -> Calibrator:
@@ -83,7 +88,8 @@ def calibrator(
     Args:
         name: of the public function, for errors.
         spec: how arrays will be quantized.
-        empty: takes the shape of the blocks; returns what changes nothing in a merge.
+        empty: takes the shape of the blocks and the dtype of ranges; returns what
+            changes nothing in a merge.
         observe: takes an array; returns its statistics.
         merge: takes two statistics, the older first.
     """
@@ -94,8 +100,10 @@ def calibrator(
         )
 
     def init(x: Any) -> Any:
-        shape = tuple(x) if isinstance(x, tuple | list) else tuple(x.shape)
-        return empty(grid_of(spec, shape, call).counts)
+        if isinstance(x, tuple | list):
+            return empty(grid_of(spec, tuple(x), call).counts, dtypes.float32)
+        x = floating(x, call)
+        return empty(grid_of(spec, x.shape, call).counts, computed_in(x))
 
     @jit
     def joined(a: Any, b: Any) -> Any:
@@ -105,12 +113,22 @@ def calibrator(
     def updated(statistics: Any, x: Any) -> Any:
         return merge(statistics, observe(x))
 
-    def matching(a: Any, b: Any, what: str) -> None:
+    def matching(a: Any, b: Any) -> None:
+        if tree.structure(a) != tree.structure(b):
+            kinds = " and ".join(f"{type(s).__name__} of {s.spec}" for s in (a, b))
+            raise errors.UserError(
+                f"{call}.merge: statistics are not of one calibrator: {kinds}"
+            )
+        if a.low.shape != b.low.shape:
+            raise errors.ShapeError(
+                f"{call}: the other has blocks of shape {b.low.shape}, the statistics"
+                f" {a.low.shape}; they must be equal"
+            )
         shapes = [[x.shape for x in tree.leaves(s)] for s in (a, b)]
         if shapes[0] != shapes[1]:
             raise errors.ShapeError(
-                f"{call}: {what} has blocks of shape {b.low.shape}, the statistics"
-                f" {a.low.shape}; they must be equal"
+                f"{call}.merge: histograms of {a.counts.shape[-1]} and"
+                f" {b.counts.shape[-1]} bins; they must be equal"
             )
 
     def update(statistics: Any, x: Any) -> Any:
@@ -124,7 +142,7 @@ def calibrator(
         return updated(statistics, x)
 
     def join(a: Any, b: Any) -> Any:
-        matching(a, b, "the other")
+        matching(a, b)
         return joined(a, b)
 
     return Calibrator(init, update, join, lambda statistics: statistics.range())
@@ -180,8 +198,9 @@ def minmax(spec: QuantSpec) -> Calibrator:
         (Array([-1.], dtype=float32), Array([3.], dtype=float32))
     """
 
-    def empty(counts: Shape) -> MinMax:
-        return MinMax(rnp.full(counts, rnp.inf), rnp.full(counts, -rnp.inf), spec)
+    def empty(counts: Shape, dtype: DType) -> MinMax:
+        low = rnp.full(counts, rnp.inf, dtype)
+        return MinMax(low, -low, spec)
 
     def observe(x: Any) -> MinMax:
         return MinMax(*extremes(x, spec), spec)
@@ -219,6 +238,10 @@ class MovingAverage(Statistics):
     high_later: Any
     rate: float = field(metadata={"static": True})
     spec: QuantSpec = field(metadata={"static": True})
+
+    def empty(self) -> Any:
+        """Say whether there are no batches yet."""
+        return self.count == 0
 
     def kept(self, less: int) -> Any:
         """Return the weight that what came before has after all batches but `less`."""
@@ -264,8 +287,8 @@ def moving_average(spec: QuantSpec, rate: float = 0.01) -> Calibrator:
         )
     rate = float(rate)
 
-    def empty(counts: Shape) -> MovingAverage:
-        a, b, c, d = (rnp.zeros(counts) for _ in range(4))
+    def empty(counts: Shape, dtype: DType) -> MovingAverage:
+        a, b, c, d = (rnp.zeros(counts, dtype) for _ in range(4))
         return MovingAverage(rnp.asarray(0), a, b, c, d, rate, spec)
 
     def observe(x: Any) -> MovingAverage:

@@ -69,6 +69,10 @@ class Tracer(Numeric):
         """Return the array behind this tracer, where there is one."""
         return None
 
+    def numbers(self) -> Any:
+        """Return an array of all numbers it stands for, of every lane, where known."""
+        return self.concrete()
+
     def _number(self, what: str, fix: str) -> Any:
         value = self.concrete()
         if value is None:

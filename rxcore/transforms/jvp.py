@@ -29,6 +29,11 @@ class Dual(Tracer):
         primal = self.primal
         return primal.concrete() if isinstance(primal, Tracer) else primal
 
+    def numbers(self) -> Any:
+        """Return the primal's array, or that of its lanes."""
+        primal = self.primal
+        return primal.numbers() if isinstance(primal, Tracer) else primal
+
 
 class Forward(Trace):
     """Applies jvp rules to operands that carry tangents."""

@@ -28,6 +28,11 @@ class Batched(Tracer):
         self.whole = whole
         self.axis = axis
 
+    def numbers(self) -> Any:
+        """Return the array of all lanes."""
+        whole = self.whole
+        return whole.numbers() if isinstance(whole, Tracer) else whole
+
 
 class Batching(Trace):
     """Applies batch rules to operands that carry the axis."""

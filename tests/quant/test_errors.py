@@ -216,3 +216,123 @@ def test_reports() -> None:
     refused(errors.ShapeError, text, quant.report, X, X[:, :2])
     with pytest.raises(errors.TreeError, match="q does not have the structure of x"):
         quant.report({"w": X}, {"v": q})
+
+
+def test_nan_is_seen_behind_vmap_and_grad() -> None:
+    x = np.array([[1.0, 2.0], [np.nan, 3.0]], np.float32)
+    tail = "(shape (2,)) holds 1 NaN, which no code stands for; replace them first, as"
+    text = f"quantize: x {tail} with rx.numpy.nan_to_num"
+    refused(errors.UserError, text, rx.vmap(lambda v: quantize(v, QuantSpec())), x)
+    text = f"fake_quant: x {tail} with rx.numpy.nan_to_num"
+
+    def loss(v: Any) -> Any:
+        return fake_quant(v, QuantSpec(), 1.0).sum()
+
+    refused(errors.UserError, text, rx.grad(loss), x[1])
+    refused(errors.UserError, text, rx.vmap(rx.grad(loss)), x)
+
+
+@pytest.mark.parametrize("spec", [QuantSpec(axis=0), QuantSpec(block_size=(1, 2))])
+def test_nan_is_not_lost_where_it_is_unknown(spec: QuantSpec) -> None:
+    """A compiled function cannot refuse; then the whole block is NaN."""
+    x = np.array([[1.0, -2.0, 0.5], [np.nan, 0.0, -1.0]], np.float32)
+    call = rx.jit(lambda x: dequantize(quantize(x, spec, scale=0.5)))
+    made = np.asarray(call(x))
+    want = np.where(np.isnan(x), 7.0, x)
+    bad = np.array([1, 1, 1] if spec.axis == 0 else [1, 1, 0], bool)
+    np.testing.assert_array_equal(np.isnan(made), np.outer([0, 1], bad))
+    np.testing.assert_array_equal(made[~np.isnan(made)], want[~np.isnan(made)])
+
+
+def test_products_keep_nan() -> None:
+    w = quantize(X.T, QuantSpec(axis=1))
+    calibrator = quant.minmax(QuantSpec())
+    stats = calibrator.update(calibrator.init(X), X)
+    out = calibrator.update(calibrator.init((2, 2)), np.float32([[-9, 9], [0, 0]]))
+
+    def call(x: Any) -> Any:
+        q = quant.matmul(x, w, x_spec=stats, out_spec=out)
+        return quant.matmul(x, w, x_spec=stats), dequantize(q)
+
+    broken = X.copy()
+    broken[0, 0] = np.nan
+    assert all(np.isfinite(np.asarray(y)).all() for y in rx.jit(call)(X))
+    assert all(np.isnan(np.asarray(y)).all() for y in rx.jit(call)(broken))
+
+
+def test_infinite_elements_have_no_range() -> None:
+    x = np.array([1.0, np.inf, -np.inf], np.float32)
+    tail = "x (shape (3,)) holds 2 infinite elements, so its range has no scale; clip"
+    tail += " it first, or give a scale"
+    refused(errors.UserError, f"fake_quant: {tail}", fake_quant, x, QuantSpec())
+    text = f"quant.lsq_scale: {tail}"
+    refused(errors.UserError, text, quant.lsq_scale, x, QuantSpec())
+    np.testing.assert_array_equal(fake_quant(x, QuantSpec(), 1.0), [1, 127, -127])
+    nan = np.array([1.0, np.nan], np.float32)
+    with pytest.raises(errors.UserError, match=r"quant.lsq_scale: x .* holds 1 NaN"):
+        quant.lsq_scale(nan, QuantSpec())
+
+
+METHODS = [
+    quant.minmax,
+    quant.moving_average,
+    quant.percentile,
+    quant.kl,
+    quant.mse,
+]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_statistics_that_say_nothing(method: Any) -> None:
+    calibrator = method(QuantSpec())
+    text = (
+        "quantize: the statistics have seen no data; gather some first: stats ="
+        " calibrator.update(stats, x)"
+    )
+    refused(errors.UserError, text, quantize, X, calibrator.init(X))
+    for value in (np.nan, np.inf):
+        x = X.copy()
+        x[0, 0] = value
+        stats = calibrator.update(calibrator.init(x), x)
+        text = f"quantize: scale[0, 0] is {value:g}; expected positive finite scales"
+        refused(errors.UserError, text, quantize, X, stats)
+
+
+def test_statistics_of_different_calibrators() -> None:
+    a, b = quant.minmax(QuantSpec()), quant.minmax(QuantSpec(bits=4))
+    with pytest.raises(errors.UserError, match="statistics are not of one calibrator"):
+        a.merge(a.init(X), b.init(X))
+    a, b = (quant.kl(QuantSpec(), bins=n) for n in (64, 128))
+    text = "quant.kl.merge: histograms of 128 and 256 bins; they must be equal"
+    refused(errors.ShapeError, text, a.merge, a.init(X), b.init(X))
+
+
+def test_options_of_another_kind() -> None:
+    text = "fake_quant: scale_gradient='foo'; expected a number or 'lsq'"
+    call: Any = fake_quant
+    refused(errors.UserError, text, call, X, QuantSpec(), 1.0, scale_gradient="foo")
+    text = "dequantize: dtype=int32; expected a real floating dtype"
+    q = quantize(X, QuantSpec(axis=0))
+    refused(errors.DTypeError, text, dequantize, q, "int32")
+    w = quantize(X.T, QuantSpec(axis=1))
+    text = (
+        "quant.matmul: activation='relu'; expected a function of arrays, such as"
+        " rx.nn.relu"
+    )
+    refused(errors.UserError, text, quant.matmul, X, w, activation="relu")
+    text = (
+        "quant.matmul: bias has shape (3, 2, 2), which does not broadcast to the"
+        " result's (2, 2); give it one number for each column: (2,)"
+    )
+    bias = np.zeros((3, 2, 2), np.float32)
+    refused(errors.ShapeError, text, quant.matmul, X, w, bias=bias)
+
+
+def test_reports_of_nothing() -> None:
+    zeros, ones = np.zeros(3, np.float32), np.ones(3, np.float32)
+    lost = quant.report(ones, zeros)
+    assert (lost.sqnr, lost.cosine) == (0.0, 0.0)
+    made = quant.report(zeros, ones)
+    assert (made.sqnr, made.cosine) == (-np.inf, 0.0)
+    assert quant.report(zeros, zeros).cosine == 1.0
+    assert quant.report({}, {}).ratio == 1.0

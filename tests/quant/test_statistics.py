@@ -317,3 +317,18 @@ def test_what_cannot_be_calibrated_is_refused() -> None:
         calibrator.init((3,))
     with pytest.raises(errors.ShapeError, match="axis 0 has length 0"):
         calibrator.init((0, 3))
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_statistics_keep_their_types(name: str, dtype: Any) -> None:
+    """What `init` gives can be carried by a scan."""
+    x = np.random.default_rng(0).standard_normal((4, 6, 5)).astype(dtype)
+    calibrator = METHODS[name](QuantSpec())
+    start = calibrator.init(x[0])
+    made, _ = rx.scan(lambda s, v: (calibrator.update(s, v), None), start, x)
+    stats = start
+    for v in x:
+        stats = calibrator.update(stats, v)
+    for a, b in zip(rx.tree.leaves(made), rx.tree.leaves(stats), strict=True):
+        np.testing.assert_array_equal(a, b)
