@@ -162,3 +162,14 @@ def test_the_buffer_protocol() -> None:
     view = memoryview(computed())
     assert view.readonly
     assert view.shape == (2, 3)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int8])
+def test_large_copies_begin_on_cache_lines(dtype: Any) -> None:
+    for shape in ((9000,), (140, 90), (90, 140)):
+        x = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+        for given in (x, x.T, x[::2]):
+            made = np.asarray(rx.asarray(given))
+            assert made.ctypes.data % 64 == 0
+            assert not made.flags.writeable
+            np.testing.assert_array_equal(made, given)
