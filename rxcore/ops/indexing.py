@@ -322,9 +322,8 @@ def take_box(x: Any, chosen: Selection) -> Any:
 def read(x: Any, chosen: Selection, mode: str = "clip", fill_value: Any = None) -> Any:
     """Read what a Selection selects."""
     if chosen.nothing:
-        zero = number(0, x.dtype)
-        zero = zero if x.type.weak else convert(zero, x.dtype)
-        return maps.broadcast(zero, chosen.shape, ())
+        empty = maps.broadcast(number(0, x.dtype), chosen.shape, ())
+        return empty if x.type.weak else convert(empty, x.dtype)
     x = take_box(x, chosen)
     if chosen.axes:
         x = gather(

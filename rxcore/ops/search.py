@@ -53,8 +53,7 @@ def searchsorted(a: Any, v: Any, side: str = "left") -> Any:
         )
     size = line.shape[0]
     dtype = int32 if size < 1 << 31 else int64
-    zero = convert(number(0, dtype), dtype)
-    found = maps.broadcast(zero, values.shape, ())
+    found = maps.broadcast(number(0, dtype), values.shape, ())
     add, select = REGISTRY["add"], REGISTRY["select"]
     step = 1 << size.bit_length()
     while step > 1:
@@ -66,6 +65,7 @@ def searchsorted(a: Any, v: Any, side: str = "left") -> Any:
         before = _precedes(element, values, side)
         inside = REGISTRY["le"](ahead, number(size, dtype))
         found = select(REGISTRY["and"](before, inside), ahead, found)
+    found = convert(found, dtype)
     return beside(found, values) if not size else found
 
 
