@@ -133,7 +133,7 @@ def rigl(w: Any, g: Any, mask: Any, active: Any, changed: Any) -> tuple[Any, Any
 
     Args:
         w: weights (..., n), real floating.
-        g: gradients (..., n); converted to the dtype of `w`.
+        g: gradients (..., n); of two dtypes the wider one decides which are larger.
         mask: bool (..., n), True is active.
         active: how many are active, an integer or an integer array (...).
         changed: how many of them change, likewise.
@@ -153,7 +153,9 @@ def rigl(w: Any, g: Any, mask: Any, active: Any, changed: Any) -> tuple[Any, Any
     Paper: Evci et al., "Rigging the lottery: making all tickets winners", 2020.
     """
     w, g, mask = (as_numeric(x, "rigl") for x in (w, g, mask))
-    rows = w.shape[:-1]
+    rows, dtype = w.shape[:-1], w.dtype
+    # Rounded to a narrower type, gradients would tie, and lower indices win.
+    wide, _ = dtypes.promote((dtype, False), (g.dtype, False))
     counts = [
         maps.reshape(
             maps.broadcast_to(convert(as_numeric(c, "rigl"), dtypes.int32), rows),
@@ -162,4 +164,5 @@ def rigl(w: Any, g: Any, mask: Any, active: Any, changed: Any) -> tuple[Any, Any
         for c in (active, changed)
     ]
     both = concatenate(counts, len(rows))
-    return _rigl.bind(w, convert(g, w.dtype), mask, both)  # type: ignore[no-any-return]
+    new, moved = _rigl.bind(convert(w, wide), convert(g, wide), mask, both)
+    return new, convert(moved, dtype)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from rxcore.base import errors, tree
-from rxcore.prune.leaves import beside, float_leaves, fraction, known
+from rxcore.prune.leaves import float_leaves, fraction, known, like_beside
 
 __all__ = ["allocate"]
 
@@ -73,7 +73,7 @@ def allocate(
     leaves, treedef = float_leaves(params, call)
     sizes = [x.size for x in leaves]
     if method == "sensitivity":
-        raw = _norms(treedef, grads, call)
+        raw = _norms(treedef, leaves, grads, call)
     else:
         raw = [_density(x.shape, method) for x in leaves]
     total = round(sum(sizes) * (1 - sparsity))
@@ -89,14 +89,14 @@ def _density(shape: tuple[int, ...], method: str) -> float:
     return sum(axes) / math.prod(axes)
 
 
-def _norms(treedef: Any, grads: Any, call: str) -> list[float]:
+def _norms(treedef: Any, leaves: Any, grads: Any, call: str) -> list[float]:
     if grads is None:
         raise errors.UserError(
             f"{call}: method='sensitivity' needs grads=, the dense gradients of some"
             " batch"
         )
     norms = []
-    for g in beside(treedef, grads, call, "grads"):
+    for g in like_beside(treedef, leaves, grads, call, "grads"):
         host = known(g)
         if host is None:
             raise errors.TraceError(

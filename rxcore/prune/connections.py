@@ -136,9 +136,9 @@ def _grown_value(w: Any, mask: Any, g: Any, key: Any, config: RigL) -> Any:
     if config.grown == "gradient_sign":
         return convert(-config.scale * rnp.sign(g), w.dtype)
     number = rnp.maximum(rnp.sum(convert(mask, dtypes.float32)), 1)
-    live = rnp.where(mask, w, rnp.zeros((), w.dtype))
-    mean = rnp.sum(live) / number
-    spread = rnp.sqrt(rnp.sum(rnp.where(mask, (w - mean) ** 2, 0)) / number)
+    wide = convert(w, dtypes.float32) if w.dtype in dtypes.HALVES else w
+    mean = rnp.sum(rnp.where(mask, wide, 0)) / number
+    spread = rnp.sqrt(rnp.sum(rnp.where(mask, (wide - mean) ** 2, 0)) / number)
     drawn = random.normal(key, w.shape, dtypes.float32)
     return convert(config.scale * spread * drawn, w.dtype)
 

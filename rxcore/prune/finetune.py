@@ -160,6 +160,10 @@ def early_stopping(
 
     def update(value: Any, everything: Any, state: StopState) -> StopState:
         value = convert(as_numeric(value, call), dtypes.float32)
+        if value.shape:
+            raise errors.ShapeError(
+                f"{call}: the value has shape {value.shape}; expected one number"
+            )
         better = sign * value < sign * state.best - min_delta
         leaves, treedef = numeric_leaves(everything, call)
         before, found = numeric_leaves(state.kept, call)
@@ -167,6 +171,12 @@ def early_stopping(
             raise errors.TreeError(
                 f"{call}: update was given {treedef}, init {found}; give both the same"
             )
+        for new, old in zip(leaves, before, strict=True):
+            if new.shape != old.shape:
+                raise errors.ShapeError(
+                    f"{call}: update was given a leaf of shape {new.shape}, init one of"
+                    f" {old.shape}; give both the same"
+                )
         pairs = zip(leaves, before, strict=True)
         kept = [rnp.where(better, new, old) for new, old in pairs]
         waited = rnp.where(better, 0, state.waited + 1)

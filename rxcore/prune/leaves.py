@@ -59,6 +59,25 @@ def beside(treedef: tree.TreeDef, other: Any, call: str, what: str) -> list[Any]
     return [None if p is None else as_numeric(p, call) for p in parts]
 
 
+def like_beside(
+    treedef: tree.TreeDef, leaves: list[Any], other: Any, call: str, what: str
+) -> list[Any]:
+    """Return what `other` has at each leaf: an array of the same shape."""
+    parts = beside(treedef, other, call, what)
+    for x, part in zip(leaves, parts, strict=True):
+        if part is None:
+            raise errors.TreeError(
+                f"{call}: {what} has None for a leaf of shape {x.shape}; put None in"
+                " place of the leaf too"
+            )
+        if part.shape != x.shape:
+            raise errors.ShapeError(
+                f"{call}: a leaf has shape {x.shape}, its part of the {what}"
+                f" {part.shape}; they must be equal"
+            )
+    return parts
+
+
 def map_beside(
     function: Callable[[Any, Any], Any], first: Any, other: Any, call: str, what: str
 ) -> Any:
@@ -95,7 +114,7 @@ def refuse_nan(leaves: Sequence[Any], value: Any, call: str) -> None:
 
 def _nans(x: Any) -> int:
     """Return how many numbers are NaN, as far as they are known by now."""
-    found = x.concrete() if isinstance(x, Tracer) else x
+    found = x.numbers() if isinstance(x, Tracer) else x
     if not isinstance(found, Array):
         return 0
     if not found.on_host:
@@ -108,6 +127,8 @@ def _nans(x: Any) -> int:
 def fraction(value: Any, name: str, call: str) -> None:
     """Refuse a known number outside [0, 1)."""
     host = known(value) if isinstance(value, Array | Tracer) else value
+    if np.iscomplexobj(host) or isinstance(host, str):
+        raise errors.UserError(f"{call}: {name}={value!r}; expected a real number")
     if host is not None and not np.all(
         (np.asarray(host) >= 0) & (np.asarray(host) < 1)
     ):

@@ -119,7 +119,9 @@ def kept(size: int, sparsity: Any, floor: int) -> Any:
     if host is not None:
         return min(size, max(floor, round(size * (1 - float(host)))))
     share = 1 - convert(sparsity, dtypes.float64)
-    return convert(rnp.clip(rnp.round(size * share), floor, size), dtypes.int32)
+    # Of NaN, 0 remains, and what must stay.
+    count = convert(rnp.clip(rnp.round(size * share), 0, size), dtypes.int32)
+    return rnp.maximum(count, floor)
 
 
 def _shares(sparsity: Any, treedef: tree.TreeDef, scope: str) -> list[Any]:
@@ -149,6 +151,10 @@ def _shares(sparsity: Any, treedef: tree.TreeDef, scope: str) -> list[Any]:
         if not isinstance(s, int | float) and s.shape:
             raise errors.ShapeError(
                 f"{CALL}: sparsity has shape {s.shape}; expected a number for each leaf"
+            )
+        if not isinstance(s, int | float) and dtypes.is_complex(s.dtype):
+            raise errors.DTypeError(
+                f"{CALL}: sparsity is {s.dtype.name}; expected a real number"
             )
         fraction(s, "sparsity", CALL)
     return shares

@@ -99,6 +99,7 @@ def report(params: Any, masks: Any = None) -> Report:
 
     Raises:
         TreeError: when the structures differ.
+        ShapeError: when a mask does not have its parameter's shape.
         TraceError: inside `jit`, where there are no numbers to count.
 
     Example:
@@ -113,6 +114,11 @@ def report(params: Any, masks: Any = None) -> Report:
     given = leaves if masks is None else beside(treedef, masks, call, "masks")
     rows = []
     for name, x, m in zip(paths(params), leaves, given, strict=True):
+        if m is not None and m.shape != x.shape:
+            raise errors.ShapeError(
+                f"{call}: {name} has shape {x.shape}, its mask {m.shape}; they must be"
+                " equal"
+            )
         host = np.ones(x.shape, bool) if m is None else known(m)
         if host is None:
             raise errors.TraceError(

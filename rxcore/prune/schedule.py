@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
+import numpy as np
 from attrs import frozen
 
 from rxcore import numpy as rnp
@@ -80,6 +81,14 @@ class Schedule:
         return self.final + (self.initial - self.final) * (1 - done) ** self.power
 
 
+def _steps(call: str, **given: Any) -> None:
+    """Refuse numbers of steps that are no integers, or negative."""
+    for name, value in given.items():
+        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        if not whole or value < 0:
+            raise errors.UserError(f"{call}: {name}={value!r}; expected an int >= 0")
+
+
 def _integer(step: Any, what: str) -> Any:
     step = as_numeric(step, f"prune.Schedule.{what}")
     if not dtypes.is_integer(step.dtype):
@@ -111,6 +120,7 @@ def one_shot(sparsity: float, step: int = 0) -> Schedule:
         Array(True, dtype=bool)
     """
     fraction(sparsity, "sparsity", "prune.one_shot")
+    _steps("prune.one_shot", step=step)
     return Schedule(step, step, 1, sparsity, sparsity)
 
 
@@ -154,6 +164,7 @@ def cubic(
     for model compression", 2017.
     """
     call = "prune.cubic"
+    _steps(call, begin=begin, end=end, frequency=frequency)
     if not 0 <= begin <= end:
         raise errors.UserError(
             f"{call}: begin={begin}, end={end}; expected 0 <= begin <= end"

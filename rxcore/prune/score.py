@@ -1,4 +1,8 @@
-"""Scores: how much each weight is worth; larger is kept."""
+"""Scores: how much each weight is worth; larger is kept.
+
+Scores of halves are float32 where they are products or shares: the square of a small
+weight, or of a large one, is no half.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from rxcore import numpy as rnp
 from rxcore import random as draws
 from rxcore.base import dtypes, errors, tree
 from rxcore.ops.convert import convert
-from rxcore.prune.leaves import beside, float_leaves
+from rxcore.prune.leaves import float_leaves, like_beside
 from rxcore.prune.structure import (
     NofM,
     spread_units,
@@ -17,6 +21,11 @@ from rxcore.prune.structure import (
 )
 
 __all__ = ["l1", "l2", "lamp", "magnitude", "movement", "normalize", "random", "taylor"]
+
+
+def _wide(x: Any) -> Any:
+    """Return halves as float32, whose products do not vanish or overflow."""
+    return convert(x, dtypes.float32) if x.dtype in dtypes.HALVES else x
 
 
 def magnitude(params: Any) -> Any:
@@ -95,7 +104,7 @@ def l2(params: Any) -> Any:
     networks", 2018.
     """
     leaves, treedef = float_leaves(params, "prune.score.l2")
-    return tree.unflatten(treedef, [x * x for x in leaves])
+    return tree.unflatten(treedef, [x * x for x in map(_wide, leaves)])
 
 
 def taylor(
@@ -151,15 +160,16 @@ def taylor(
         )
     leaves, treedef = float_leaves(params, call)
     made = []
-    for w, g in zip(leaves, beside(treedef, grads, call, "grads"), strict=True):
-        product = w * g
+    slopes = like_beside(treedef, leaves, grads, call, "grads")
+    for w, g in zip(leaves, slopes, strict=True):
+        product = _wide(w) * _wide(g)
         group = variant.startswith("group")
         part = structure_of(structure, w.shape, call) if group else None
         if part is not None:
             total = sum_units(product, part)
-            ones = sum_units(rnp.ones_like(w), part)
+            ones = sum_units(rnp.ones_like(product), part)
             value = rnp.abs(total) if variant == "group_absolute" else total * total
-            made.append(convert(spread_units(value / ones, part, w.shape), w.dtype))
+            made.append(spread_units(value / ones, part, w.shape))
         elif variant.endswith("absolute"):
             made.append(rnp.abs(product))
         else:
@@ -196,12 +206,11 @@ def movement(params: Any, grads: Any, scores: Any = None, rate: float = 1.0) -> 
     """
     call = "prune.score.movement"
     leaves, treedef = float_leaves(params, call)
-    found = [
-        -rate * w * g
-        for w, g in zip(leaves, beside(treedef, grads, call, "grads"), strict=True)
-    ]
+    slopes = like_beside(treedef, leaves, grads, call, "grads")
+    pairs = zip(leaves, slopes, strict=True)
+    found = [-rate * _wide(w) * _wide(g) for w, g in pairs]
     if scores is not None:
-        before = beside(treedef, scores, call, "scores")
+        before = like_beside(treedef, leaves, scores, call, "scores")
         found = [s + f for s, f in zip(before, found, strict=True)]
     return tree.unflatten(treedef, found)
 
@@ -267,9 +276,9 @@ def normalize(scores: Any, by: Literal["l2", "mean"] = "l2", eps: float = 1e-8) 
     leaves, treedef = float_leaves(scores, call)
     made = []
     for s in leaves:
-        wide = convert(s, dtypes.float32) if s.dtype in dtypes.HALVES else s
+        wide = _wide(s)
         size = rnp.sqrt(rnp.sum(wide * wide)) if by == "l2" else rnp.mean(rnp.abs(wide))
-        made.append(convert(wide / (size + eps), s.dtype))
+        made.append(wide / (size + eps))
     return tree.unflatten(treedef, made)
 
 
@@ -299,7 +308,7 @@ def lamp(params: Any) -> Any:
     leaves, treedef = float_leaves(params, "prune.score.lamp")
     made = []
     for w in leaves:
-        wide = convert(w, dtypes.float32) if w.dtype in dtypes.HALVES else w
+        wide = _wide(w)
         square = rnp.reshape(wide * wide, (-1,))
         # Equal weights share the sum over all of them: the meaning is by value.
         order = rnp.argsort(square)
@@ -308,5 +317,5 @@ def lamp(params: Any) -> Any:
         first = rnp.searchsorted(rising, square)
         total = above[first]
         share = rnp.where(total > 0, square / rnp.where(total > 0, total, 1), 0)
-        made.append(convert(rnp.reshape(share, w.shape), w.dtype))
+        made.append(rnp.reshape(share, w.shape))
     return tree.unflatten(treedef, made)

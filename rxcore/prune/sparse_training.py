@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import attrs
+import optree
 
 from rxcore import numpy as rnp
 from rxcore import random
@@ -80,7 +81,7 @@ def rigl_init(
         )
     chosen = select(params)
     if grads is not None:
-        grads = tree.map_(lambda _, g: g, chosen, grads)
+        grads = _where_chosen(chosen, grads, call)
     counts = allocate(chosen, sparsity, allocation, grads=grads, power=power)
     leaves, treedef = float_leaves(chosen, call)
     numbers = tree.leaves(counts)
@@ -93,6 +94,23 @@ def rigl_init(
         tree.unflatten(treedef, active),
         RigL(**config),
     )
+
+
+def _where_chosen(chosen: Any, grads: Any, call: str) -> Any:
+    """Return gradients with None where the parameters have it."""
+    try:
+        return optree.tree_map(
+            lambda p, g: None if p is None else g,
+            chosen,
+            grads,
+            none_is_leaf=True,
+            namespace=tree.NAMESPACE,
+        )
+    except (ValueError, TypeError) as error:
+        raise errors.TreeError(
+            f"{call}: grads has the structure {tree.structure(grads)}, the parameters"
+            f" {tree.structure(chosen)}"
+        ) from error
 
 
 def _drawn_masks(leaves: Any, counts: Any, keys: Any) -> Any:
@@ -182,6 +200,11 @@ def rigl_step(
 
     Paper: Evci et al., "Rigging the lottery: making all tickets winners", 2020.
     """
+    if grads is None:
+        raise errors.UserError(
+            "rigl_step: grads is None; give dense gradients, or a function from params"
+            " to them (prune.set_step needs none)"
+        )
     return _step("rigl_step", state, params, grads, opt_state, key)
 
 
@@ -216,6 +239,7 @@ def set_step(
     Paper: Mocanu et al., "Scalable training of artificial neural networks with adaptive
     sparse connectivity inspired by network science", 2018.
     """
+    _check_state("prune.set_step", state)
     if state.config.grown in ("gradient", "gradient_sign"):
         raise errors.UserError(
             f"prune.set_step: grown={state.config.grown!r} needs gradients; use"
@@ -285,6 +309,14 @@ def train_step(
     return made
 
 
+def _check_state(call: str, state: Any) -> None:
+    if not isinstance(state, SparseState):
+        raise errors.UserError(
+            f"{call}: state is a {type(state).__name__}; expected that of"
+            " prune.rigl_init"
+        )
+
+
 def _choose(flag: Any, yes: Callable[[Any], Any], no: Callable[[Any], Any]) -> Any:
     host = known(flag)
     if host is not None:
@@ -295,6 +327,7 @@ def _choose(flag: Any, yes: Callable[[Any], Any], no: Callable[[Any], Any]) -> A
 def _step(
     call: str, state: SparseState, params: Any, grads: Grads, opt_state: Any, key: Any
 ) -> tuple[SparseState, Any, Any]:
+    _check_state(call, state)
     random_values = grads is None or state.config.grown == "normal"
     if random_values and key is None:
         raise errors.UserError(f"{call}: random weights need key=rx.random.key(...)")

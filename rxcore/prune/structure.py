@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 from attrs import field, frozen
 
 from rxcore import numpy as rnp
@@ -12,6 +13,13 @@ from rxcore.base import dtypes, errors
 from rxcore.ops.convert import convert
 
 __all__ = ["Block", "NofM", "Slices"]
+
+
+def _whole(call: str, **given: Any) -> None:
+    """Refuse what is no integer."""
+    for name, value in given.items():
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            raise errors.UserError(f"{call}: {name}={value!r}; expected an int")
 
 
 @frozen
@@ -45,6 +53,7 @@ class NofM:
 
     def __attrs_post_init__(self) -> None:
         """Refuse numbers that make no group."""
+        _whole("prune.NofM", n=self.n, m=self.m, axis=self.axis)
         if not 0 < self.n <= self.m:
             raise errors.UserError(
                 f"prune.NofM: n={self.n}, m={self.m}; expected 0 < n <= m (n are kept"
@@ -77,6 +86,8 @@ class Block:
 
     def __attrs_post_init__(self) -> None:
         """Refuse lengths that make no block."""
+        for length in self.shape:
+            _whole("prune.Block", length=length)
         if not self.shape or any(b < 1 for b in self.shape):
             raise errors.UserError(
                 f"prune.Block: shape={self.shape}; expected positive lengths"
@@ -108,6 +119,7 @@ class Slices:
 
     def __attrs_post_init__(self) -> None:
         """Refuse a size that makes no unit."""
+        _whole("prune.Slices", axis=self.axis, size=self.size)
         if self.size < 1:
             raise errors.UserError(f"prune.Slices: size={self.size}; expected >= 1")
 
@@ -190,7 +202,10 @@ def sum_units(x: Any, structure: Structure) -> Any:
         x = convert(x, dtypes.float32)
     if isinstance(structure, Slices):
         front = rnp.moveaxis(x, structure.axis, 0)
-        return rnp.sum(rnp.reshape(front, (count_units(structure, x.shape), -1)), 1)
+        # A length of 0 leaves -1 undefined.
+        count, each = count_units(structure, x.shape), structure.size
+        rest = math.prod(front.shape[1:])
+        return rnp.sum(rnp.reshape(front, (count, each * rest)), 1)
     assert isinstance(structure, Block)
     wide, axes = _blocked(x.shape, structure)
     pads = [

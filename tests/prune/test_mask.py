@@ -260,3 +260,44 @@ X = np.arange(12, dtype=np.float32).reshape(2, 6)
 def test_message(call, kind, text):
     with pytest.raises(kind, match=text):
         call()
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (4, 0), (0, 0, 3)])
+@pytest.mark.parametrize(
+    "structure",
+    ["channel", "filter", "head", prune.Slices(0, 2), prune.Block((2, 2)), None],
+)
+def test_leaves_of_nothing_have_masks_of_nothing(shape, structure):
+    """An axis of length 0 is no obstacle, alone or beside other leaves."""
+    empty, full = np.zeros(shape, np.float32), scores_of(0, (4, 6))
+    for scope in ("tensor", "global"):
+        made = rx.prune_mask([empty, full], 0.5, scope=scope, structure=structure)
+        assert made[0].shape == shape
+        assert 0 < int(made[1].sum()) < full.size
+
+
+def test_no_traced_sparsity_empties_a_leaf():
+    x = scores_of(0, (3, 4))
+    call = rx.jit(lambda s: rx.prune_mask(x, s).sum())
+    for share, want in ((np.nan, 1), (1.5, 1), (1.0, 1), (-1.0, 12), (np.inf, 1)):
+        assert int(call(share)) == want
+
+
+def test_nan_is_seen_behind_vmap():
+    x = scores_of(0, (3, 4))
+    x[1, 2] = np.nan
+    with pytest.raises(errors.UserError, match=r"prune_mask: 1 of 4 scores .* are NaN"):
+        rx.vmap(lambda v: rx.prune_mask(v, 0.5))(x)
+
+
+def test_structures_are_counted_in_whole_numbers():
+    text = "prune.NofM: n=1.5; expected an int"
+    with pytest.raises(errors.UserError, match=text):
+        prune.NofM(1.5, 4)
+    with pytest.raises(errors.UserError, match=r"prune.Block: length=2.0; expected"):
+        prune.Block((2.0, 2))
+    with pytest.raises(errors.UserError, match=r"prune.Slices: size=0.5; expected"):
+        prune.Slices(0, 0.5)
+    text = "prune_mask: sparsity is complex64; expected a real number"
+    with pytest.raises(errors.DTypeError, match=text):
+        rx.prune_mask(scores_of(0, (3,)), 0.5j)

@@ -250,3 +250,69 @@ def test_early_stopping_restores_everything_of_the_best(mode):
 def test_message(call, text):
     with pytest.raises(errors.UserError, match=text):
         call()
+
+
+def refused(kind, text, call, *args, **options):
+    """The call raises exactly this."""
+    with pytest.raises(kind) as caught:
+        call(*args, **options)
+    assert str(caught.value).splitlines()[0] == text
+
+
+@pytest.mark.parametrize("name", ["taylor", "movement"])
+def test_gradients_are_like_parameters(name):
+    """A gradient of another shape is not broadcast, a missing one is named."""
+    call = getattr(score, name)
+    text = (
+        f"prune.score.{name}: a leaf has shape (6, 8), its part of the grads (8,); they"
+        " must be equal"
+    )
+    refused(errors.ShapeError, text, call, W, G[0])
+    text = (
+        f"prune.score.{name}: grads has None for a leaf of shape (6, 8); put None in"
+        " place of the leaf too"
+    )
+    refused(errors.TreeError, text, call, {"a": W}, {"a": None})
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_scores_of_halves_do_not_vanish(dtype):
+    """Squares and products of small and large halves keep their order."""
+    w = rx.asarray([1e-5, 3e-5, 2e-4, 1.0, 300.0], dtype=dtype)
+    g = rx.asarray([1e-5, 1e-5, 1e-5, 1.0, 300.0], dtype=dtype)
+    scores = {
+        "l2": score.l2(w),
+        "lamp": score.lamp(w),
+        "taylor": score.taylor(w, g),
+        "group": score.taylor(w, g, "group_squared", structure=prune.Slices(0)),
+        "movement": score.movement(w, -g),
+    }
+    for name, found in scores.items():
+        host = np.asarray(found)
+        assert host.dtype == np.float32, name
+        assert (np.diff(host) > 0).all(), name
+        assert np.isfinite(host).all(), name
+
+
+def test_reports_of_masks_of_another_shape():
+    text = "prune.report: ['w'] has shape (6, 8), its mask (8,); they must be equal"
+    refused(errors.ShapeError, text, prune.report, {"w": W}, {"w": W[0] > 0})
+
+
+def test_steps_are_whole():
+    text = "prune.cubic: frequency=1.5; expected an int >= 0"
+    refused(errors.UserError, text, prune.cubic, 0, 10, 1.5)
+    text = "prune.one_shot: step=-1; expected an int >= 0"
+    refused(errors.UserError, text, prune.one_shot, 0.5, -1)
+
+
+def test_early_stopping_takes_the_same_each_time():
+    stopping = prune.early_stopping(2)
+    state = stopping.init({"w": W})
+    text = (
+        "prune.early_stopping: update was given a leaf of shape (8,), init one of"
+        " (6, 8); give both the same"
+    )
+    refused(errors.ShapeError, text, stopping.update, 1.0, {"w": W[0]}, state)
+    text = "prune.early_stopping: the value has shape (3,); expected one number"
+    refused(errors.ShapeError, text, stopping.update, np.ones(3), {"w": W}, state)

@@ -330,3 +330,41 @@ def test_a_saturated_layer_is_dense_and_the_rest_solved_again():
 def test_message(call, kind, text):
     with pytest.raises(kind, match=text):
         call()
+
+
+def test_sensitivity_takes_the_gradients_of_all_parameters():
+    params = params_of(0)
+    grads = like(params, 1)
+    options = {"allocation": "sensitivity", "grads": grads}
+    state = prune.rigl_init(params, 0.8, **options)
+    picked = prune.prunable(params), prune.prunable(grads)
+    want = prune.allocate(picked[0], 0.8, "sensitivity", grads=picked[1])
+    assert [int(n["weight"]) for n in state.active] == [n["weight"] for n in want]
+    options["grads"] = grads[:1]
+    with pytest.raises(
+        errors.TreeError, match=r"prune.rigl_init: grads has the struct"
+    ):
+        prune.rigl_init(params, 0.8, **options)
+    with pytest.raises(errors.TreeError, match="grads has None for a leaf"):
+        prune.allocate(params, 0.8, "sensitivity", grads=prune.prunable(grads))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_gradients_wider_than_weights_do_not_tie(dtype):
+    """Rounded to a half they would, and the lower index would grow."""
+    w = rx.numpy.zeros((1, 64), dtype=dtype).at[0, :4].set(1.0)
+    g = (1 + np.arange(64, dtype=np.float32) * 2.0**-20).reshape(1, 64)
+    state = prune.rigl_init(w, 60 / 64, fraction=1.0, end=10)
+    state, w, _ = rx.rigl_step(state, w, g)
+    assert w.dtype == dtype
+    np.testing.assert_array_equal(np.nonzero(state.masks)[1], [60, 61, 62, 63])
+
+
+def test_steps_need_a_state_and_gradients():
+    params, state = begun()
+    with pytest.raises(errors.UserError, match="rigl_step: state is a list; expected"):
+        rx.rigl_step([], params, params)
+    with pytest.raises(errors.UserError, match="rigl_step: grads is None; give dense"):
+        rx.rigl_step(state, params, None)
+    with pytest.raises(errors.UserError, match=r"prune.set_step: state is a NoneType"):
+        prune.set_step(None, params, key=rx.random.key(0))
