@@ -16,6 +16,7 @@ from rxcore.prune.apply import apply, prunable
 from rxcore.prune.leaves import fraction, known
 from rxcore.prune.mask import prune_mask
 from rxcore.prune.score import magnitude
+from rxcore.prune.structure import NofM
 from rxcore.trace.bind import as_numeric
 
 __all__ = ["PruneState", "Pruner", "Schedule", "cubic", "gradual", "one_shot"]
@@ -235,7 +236,7 @@ def gradual(
         schedule: of `one_shot` or `cubic`.
         score: from parameters to scores; not called when `update` is given `scores=`.
         scope: as in `prune_mask`.
-        structure: as in `prune_mask`.
+        structure: as in `prune_mask`; of `NofM` the schedule says only when.
         floor: as in `prune_mask`.
         select: puts None in place of leaves that are not pruned.
 
@@ -263,7 +264,8 @@ def gradual(
     ) -> tuple[Any, PruneState]:
         def made(step: Any) -> Any:
             found = score(select(params)) if scores is None else scores
-            share = schedule.sparsity(step)
+            # N of M says itself how much.
+            share = None if isinstance(structure, NofM) else schedule.sparsity(step)
             options: Any = {"scope": scope, "structure": structure, "floor": floor}
             return prune_mask(found, share, **options)
 

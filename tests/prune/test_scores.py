@@ -316,3 +316,14 @@ def test_early_stopping_takes_the_same_each_time():
     refused(errors.ShapeError, text, stopping.update, 1.0, {"w": W[0]}, state)
     text = "prune.early_stopping: the value has shape (3,); expected one number"
     refused(errors.ShapeError, text, stopping.update, np.ones(3), {"w": W}, state)
+
+
+def test_schedules_of_n_of_m_say_only_when():
+    """In a trace too, where the schedule's sparsity is not known."""
+    pruner = prune.gradual(prune.cubic(0, 4, 2), structure=prune.NofM(2, 4))
+    state = pruner.init(W)
+    want = np.where(rx.prune_mask(np.abs(W), structure=prune.NofM(2, 4)), W, 0)
+    for update in (pruner.update, rx.jit(pruner.update)):
+        params, later = update(W, state)
+        np.testing.assert_array_equal(params, want)
+        assert int(later.masks.sum()) == W.size // 2
