@@ -171,7 +171,7 @@ def rule_of(
     """
     row = Convention({})
     if convention is not None:
-        if convention not in table:
+        if not isinstance(convention, str) or convention not in table:
             raise errors.UserError(
                 f"{call}: there is no convention {convention!r}; there are"
                 f" {', '.join(map(repr, table))}"
@@ -211,6 +211,13 @@ def _check(call: str, choices: dict[str, Any]) -> None:
             f"{call}: surrogate must be a function from u to spikes, such as"
             f" snn.surrogate.lorentz(2.0), got {type(shape).__name__}"
         )
+    try:
+        hash(shape)
+    except TypeError:
+        raise errors.UserError(
+            f"{call}: programs are kept by their surrogate, so it must be hashable;"
+            f" {type(shape).__name__} is not: pass a plain function"
+        ) from None
     if not isinstance(shape, shapes.Surrogate) and choices["spike_at"] != ">":
         raise errors.UserError(
             f"{call}: a surrogate of your own decides by itself where it spikes; leave"

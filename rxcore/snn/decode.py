@@ -41,7 +41,7 @@ def count(spikes: Any) -> Any:
         Array([2., 1.], dtype=float32)
     """
     found = _timed("decode.count", spikes)
-    if found.dtype == dtypes.bool_:
+    if not (dtypes.is_float(found.dtype) or dtypes.is_complex(found.dtype)):
         found = found.astype(dtypes.int32)
     return rnp.sum(found, 0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from typing import Any
 
 from rxcore import numpy as rnp
@@ -10,7 +11,7 @@ from rxcore import random
 from rxcore.base import dtypes, errors
 from rxcore.ops.convert import convert
 from rxcore.ops.stop import stop_gradient
-from rxcore.snn.parameters import known
+from rxcore.snn.parameters import check_fits, known, state_dtype
 from rxcore.trace.bind import as_numeric
 
 __all__ = ["delta", "latency", "poisson"]
@@ -26,9 +27,19 @@ def _floating(call: str, x: Any, what: str) -> Any:
 
 
 def _count(call: str, steps: Any) -> int:
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+    whole = isinstance(steps, numbers.Integral) and not isinstance(steps, bool)
+    if not whole or steps < 1:
         raise errors.UserError(f"{call}: steps must be a positive int, got {steps!r}")
-    return steps
+    return int(steps)
+
+
+def _positive(call: str, **values: Any) -> None:
+    for name, value in values.items():
+        real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        if not (real and math.isfinite(value) and value > 0):
+            raise errors.UserError(
+                f"{call}: {name} must be positive and finite, got {value!r}"
+            )
 
 
 def _check_range(call: str, x: Any, low: float, high: float, what: str) -> None:
@@ -72,11 +83,12 @@ def poisson(key: Any, rates: Any, steps: int, *, dt: float = 1.0) -> Any:
     call = "encode.poisson"
     rates = _floating(call, rates, "rates")
     count = _count(call, steps)
-    if not (math.isfinite(dt) and dt > 0):
-        raise errors.UserError(f"{call}: dt must be positive, got {dt}")
+    _positive(call, dt=dt)
     _check_range(call, rates, 0, 1 / dt, "rates (times dt a probability)")
-    drawn = random.uniform(key, (count, *rates.shape), rates.dtype)
-    return convert(drawn < stop_gradient(rates) * dt, rates.dtype)
+    # A half holds too few numbers in [0, 1) for small rates.
+    wide = convert(stop_gradient(rates), state_dtype(rates))
+    drawn = random.uniform(key, (count, *rates.shape), wide.dtype)
+    return convert(drawn < wide * dt, rates.dtype)
 
 
 def latency(
@@ -127,12 +139,11 @@ def latency(
     count = _count(call, steps)
     if kind not in ("linear", "log"):
         raise errors.UserError(f"{call}: kind must be 'linear' or 'log', got {kind!r}")
-    if not (tau > 0 and threshold > 0):
-        raise errors.UserError(
-            f"{call}: tau and threshold must be positive, got {tau} and {threshold}"
-        )
+    _positive(call, tau=tau, threshold=threshold)
     _check_range(call, x, 0, 1, "x")
-    x = stop_gradient(x)
+    dtype = x.dtype
+    # Halves do not tell late steps apart.
+    x = convert(stop_gradient(x), state_dtype(x))
     if kind == "linear":
         time = rnp.round((count - 1) * (1 - x))
     else:
@@ -140,7 +151,7 @@ def latency(
         ratio = rnp.where(crosses, x / rnp.where(crosses, x - threshold, 1), 1)
         time = rnp.where(crosses, rnp.round(tau * rnp.log(ratio)), count)
     steps_ = rnp.arange(count).reshape(count, *(1,) * x.ndim)
-    return convert(convert(steps_, x.dtype) == time, x.dtype)
+    return convert(convert(steps_, x.dtype) == time, dtype)
 
 
 def delta(
@@ -166,7 +177,7 @@ def delta(
 
     Raises:
         UserError: when the threshold is not positive.
-        ShapeError: when xs has no axis of time.
+        ShapeError: when xs has no axis of time, or initial does not fit.
         DTypeError: when xs is not floating.
 
     Example:
@@ -180,12 +191,12 @@ def delta(
         raise errors.ShapeError(
             f"{call}: xs has rank 0; it must have time as axis 0, (time, ...)"
         )
-    if not threshold > 0:
-        raise errors.UserError(f"{call}: threshold must be positive, got {threshold}")
+    _positive(call, threshold=threshold)
     if initial is None:
         before = xs[:1]
     else:
         start = convert(as_numeric(initial, f"{call} (initial)"), xs.dtype)
+        check_fits(call, "initial", start.shape, xs.shape[1:])
         before = rnp.broadcast_to(start, xs.shape[1:])[None]
     change = xs - rnp.concatenate([before, xs[:-1]], 0)
     spikes = convert(change >= threshold, xs.dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import numbers
 from collections.abc import Mapping
 from typing import Any
 
@@ -118,13 +119,14 @@ def izhikevich_scan(
     params = checked(call, rule, params, xs, (), _NAMES)
     _check_steps(call, rule.dt, substeps, params)
     given_state(call, state, IzhikevichState)
-    return program(_run, rule, substeps)(params, state, xs)  # type: ignore[no-any-return]
+    return program(_run, rule, int(substeps))(params, state, xs)  # type: ignore[no-any-return]
 
 
 def _check_steps(
     call: str, dt: float, substeps: Any, params: Mapping[str, Any]
 ) -> None:
-    if isinstance(substeps, bool) or not isinstance(substeps, int) or substeps < 1:
+    whole = isinstance(substeps, numbers.Integral) and not isinstance(substeps, bool)
+    if not whole or substeps < 1:
         raise errors.UserError(
             f"{call}: substeps must be a positive int, got {substeps!r}"
         )

@@ -152,7 +152,7 @@ def _run(rule: Rule, params: Any, state: Any, xs: Any) -> tuple[LIFState, Any]:
     given = given_state("lif_scan", state, LIFState)
     start = LIFState(
         started("lif_scan", "v", given["v"], m.leak, shape, dtype),
-        resting_wait(rule, shape, dtype, given["wait"]),
+        resting_wait("lif_scan", rule, shape, dtype, given["wait"]),
     )
     end, out = neuron_scan(
         functools.partial(_step, rule), per_neuron(m, shape), start, xs

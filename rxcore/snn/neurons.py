@@ -225,7 +225,7 @@ def _culif(
     start = CuLIFState(
         started(call, "v", given["v"], m.leak, shape, dtype),
         started(call, "i", given["i"], None, shape, dtype),
-        resting_wait(rule, shape, dtype, given["wait"]),
+        resting_wait(call, rule, shape, dtype, given["wait"]),
     )
 
     def step(p: Any, s: CuLIFState, x: Any) -> tuple[CuLIFState, Any]:
@@ -248,7 +248,7 @@ def _alif(rule: Rule, params: Any, state: Any, xs: Any) -> tuple[ALIFState, Any]
     start = ALIFState(
         started(call, "v", given["v"], m.leak, shape, dtype),
         started(call, "a", given["a"], None, shape, dtype),
-        resting_wait(rule, shape, dtype, given["wait"]),
+        resting_wait(call, rule, shape, dtype, given["wait"]),
     )
 
     def step(p: Any, s: ALIFState, x: Any) -> tuple[ALIFState, Any]:

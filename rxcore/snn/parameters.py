@@ -20,6 +20,7 @@ from rxcore.trace.bind import as_numeric
 __all__ = [
     "MEMBRANE",
     "Membrane",
+    "check_fits",
     "checked",
     "currents",
     "decay_of",
@@ -125,6 +126,11 @@ def checked(
             )
         _check_values(call, params.get(decay), decay, _is_fraction, "in [0, 1]")
         _check_tau(call, rule, params.get(tau), tau)
+    constants = {tau for _, tau in pairs}
+    for name in params:
+        if name not in constants:
+            _check_values(call, params[name], name, np.isfinite, "finite")
+    _check_limits(call, rule, params)
     found = {k: _value(call, k, v, dtype) for k, v in params.items()}
     for name, x in found.items():
         _check_parameter(call, name, x, shape)
@@ -143,15 +149,39 @@ def _check_parameter(call: str, name: str, x: Any, shape: tuple[int, ...]) -> No
         raise errors.DTypeError(
             f"{call}: params[{name!r}] must be real numbers, got {x.type}"
         )
+    check_fits(call, f"params[{name!r}]", x.shape, shape)
+
+
+def check_fits(
+    call: str, name: str, found: tuple[int, ...], shape: tuple[int, ...]
+) -> None:
+    """Check that something broadcasts to the neurons.
+
+    Raises:
+        ShapeError: when it does not.
+    """
     try:
-        fits = np.broadcast_shapes(x.shape, shape) == shape
+        fits = np.broadcast_shapes(found, shape) == shape
     except ValueError:
         fits = False
     if not fits:
         raise errors.ShapeError(
-            f"{call}: params[{name!r}] has shape {x.shape}, which does not broadcast"
+            f"{call}: {name} has shape {found}, which does not broadcast"
             f" to the neurons' shape {shape} (that of xs without time)"
         )
+
+
+def _check_limits(call: str, rule: Rule, params: Params) -> None:
+    """Check that a time constant can be told from a decay where it is needed."""
+    if rule.t_ref and rule.refractory == "substep":
+        what, good = "refractory='substep'", (lambda x: (x > 0) & (x < 1))
+        words = "between 0 and 1"
+        _check_values(call, params.get("tau"), "tau", np.isfinite, f"finite for {what}")
+    elif rule.gain == "dt/tau" and rule.discretization == "exact":
+        what, good, words = "gain='dt/tau'", (lambda x: x > 0), "positive"
+    else:
+        return
+    _check_values(call, params.get("beta"), "beta", good, f"{words} for {what}")
 
 
 def _is_fraction(x: Any) -> Any:
@@ -175,7 +205,7 @@ def _check_values(
     call: str, value: Any, name: str, good: Callable[[Any], Any], words: str
 ) -> None:
     found = known(value)
-    if found is None:
+    if found is None or found.dtype.kind not in "biuf":
         return
     wrong = ~good(found)
     if wrong.any():

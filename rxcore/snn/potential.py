@@ -9,7 +9,8 @@ from rxcore.base import dtypes
 from rxcore.ops.convert import convert
 from rxcore.ops.stop import stop_gradient
 from rxcore.snn.convention import Rule
-from rxcore.snn.parameters import Membrane, steps_of
+from rxcore.snn.parameters import Membrane, check_fits, steps_of
+from rxcore.trace.bind import as_numeric
 
 __all__ = ["advance", "resting_wait"]
 
@@ -112,15 +113,20 @@ def _precise(
 
 
 def resting_wait(
-    rule: Rule, shape: tuple[int, ...], dtype: Any, given: Any = None
+    call: str, rule: Rule, shape: tuple[int, ...], dtype: Any, given: Any = None
 ) -> Any:
     """Return the time left to wait: what was given, or none at rest.
 
     It is None where there is no refractory time.
+
+    Raises:
+        ShapeError: when what was given does not fit the neurons.
     """
     if not rule.t_ref:
         return None
     kind = dtype if rule.refractory == "substep" else dtypes.int32
     if given is None:
         return rnp.zeros(shape, kind)
-    return rnp.broadcast_to(convert(given, kind), shape)
+    found = convert(as_numeric(given, f"{call} (state.wait)"), kind)
+    check_fits(call, "state.wait", found.shape, shape)
+    return rnp.broadcast_to(found, shape)

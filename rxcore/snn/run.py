@@ -53,8 +53,19 @@ def shown(rule: Rule, spike: Any, v: Any, dtype: DType) -> Any:
 
 
 def finished(rule: Rule, out: Any) -> Any:
-    """Return a scan's output, as bits where they are asked for."""
-    return packed(out) if rule.output == "bits" else out
+    """Return a scan's output, as bits where they are asked for.
+
+    Raises:
+        ShapeError: when there is no axis of neurons whose bits share bytes.
+    """
+    if rule.output != "bits":
+        return out
+    if out.ndim < 2:
+        raise errors.ShapeError(
+            "output='bits' packs the last axis of neurons, but xs has time alone; give"
+            " xs an axis (xs[:, None]), or take output='bool'"
+        )
+    return packed(out)
 
 
 def packed(spikes: Any) -> Any:

@@ -128,6 +128,9 @@ def stdp(
                 f"stdp: {name} must be one of {', '.join(map(repr, values))}, got"
                 f" {value!r}"
             )
+    told = {"tau_pre": tau_pre, "tau_post": tau_post, "a_plus": a_plus}
+    told |= {"a_minus": a_minus, "dt": dt, "jump": jump, "mu": mu}
+    _check_numbers({**told, "w_min": w_min, "w_max": w_max})
     if not (w_min < w_max and mu >= 0):
         raise errors.UserError(
             "stdp: w_min must lie below w_max and mu must not be negative, got"
@@ -148,6 +151,22 @@ def stdp(
     w, pre, post = (as_numeric(x, "stdp") for x in (w, pre, post))
     _check_shapes(w, traces, pre, post)
     return program(_step, rule)(w, traces, pre, post)  # type: ignore[no-any-return]
+
+
+# Slow traces and open ranges have no end; all else does.
+_ENDLESS = ("tau_pre", "tau_post", "w_min", "w_max")
+
+
+def _check_numbers(values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        try:
+            found = float(value)
+        except (TypeError, ValueError):
+            raise errors.UserError(
+                f"stdp: {name} must be a number, got {type(value).__name__}"
+            ) from None
+        if math.isnan(found) or (math.isinf(found) and name not in _ENDLESS):
+            raise errors.UserError(f"stdp: {name} must be finite, got {value}")
 
 
 def _decay(name: str, tau: float, dt: float, discretization: str) -> float:

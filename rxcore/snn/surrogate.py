@@ -161,6 +161,14 @@ _SHAPES: dict[str, Callable[[Any, Surrogate], Any]] = {
 }
 
 
+def _check(name: str, constant: float) -> None:
+    if not (math.isfinite(constant) and constant > 0):
+        raise errors.UserError(
+            f"surrogate.{name}: its constant must be positive and finite, got"
+            f" {constant}"
+        )
+
+
 def _made(
     name: str, constants: tuple[float, ...], area: float, height: float, given: Any
 ) -> Surrogate:
@@ -174,10 +182,11 @@ def _made(
         given: None, "peak" or "area".
     """
     call = f"surrogate.{name}"
-    if not all(map(math.isfinite, constants)) or any(c <= 0 for c in constants[:1]):
-        raise errors.UserError(
-            f"{call}: its constant must be positive and finite, got {constants[0]}"
-        )
+    for constant in constants[:1]:
+        _check(name, constant)
+    for other in (*constants[1:], height):
+        if not math.isfinite(other):
+            raise errors.UserError(f"{call}: constants must be finite, got {other}")
     if given is None:
         return Surrogate(name, constants, height)
     if given == "peak":
@@ -266,10 +275,9 @@ def lorentz(alpha: float = 2.0, *, normalize: str | None = None) -> Surrogate:
     Paper: Fang et al., "Incorporating learnable membrane time constant to enhance
     learning of spiking neural networks", 2021.
     """
-    steep = math.pi * alpha / 2
-    return _made(
-        "lorentz", (steep,), 2 / alpha if alpha else 0, float(alpha) / 2, normalize
-    )
+    _check("lorentz", alpha)
+    steep = math.pi * float(alpha) / 2
+    return _made("lorentz", (steep,), 2 / alpha, float(alpha) / 2, normalize)
 
 
 def logistic(alpha: float = 4.0, *, normalize: str | None = None) -> Surrogate:

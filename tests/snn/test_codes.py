@@ -31,6 +31,36 @@ def test_poisson_has_the_rate_and_the_spread_of_coins() -> None:
     assert gaps.std() == pytest.approx(np.sqrt(1 - p[2]) / p[2], rel=0.1)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_codes_of_halves_are_those_of_wide_numbers(dtype: str) -> None:
+    x = rx.asarray(np.linspace(0, 1, 200, dtype=np.float32)).astype(dtype)
+    wide = x.astype("float32")
+    key = rx.random.key(3)
+    for found, expected in (
+        (encode.poisson(key, x / 64, 500), encode.poisson(key, wide / 64, 500)),
+        (encode.latency(x, 3000), encode.latency(wide, 3000)),
+        (
+            encode.latency(x, 3000, kind="log", tau=400.0),
+            encode.latency(wide, 3000, kind="log", tau=400.0),
+        ),
+    ):
+        assert str(found.dtype) == dtype
+        np.testing.assert_array_equal(np.asarray(found.astype("float32")), expected)
+
+
+def test_steps_may_be_numpys_integers() -> None:
+    steps = np.int64(5)
+    assert encode.latency(0.5, steps).shape == (5,)
+    assert encode.poisson(rx.random.key(0), 0.5, steps).shape == (5,)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "int64"])
+def test_counts_of_whole_spikes_are_int32(dtype: str) -> None:
+    found = decode.count(np.ones((300, 2), dtype))
+    assert found.dtype == np.int32
+    np.testing.assert_array_equal(np.asarray(found), [300, 300])
+
+
 def test_poisson_is_a_function_of_its_key() -> None:
     draw = rx.jit(lambda key: encode.poisson(key, X, 30))
     one, again, other = draw(rx.random.key(0)), draw(rx.random.key(0)), None

@@ -22,8 +22,123 @@ def lif(params: Any = FINE, state: Any = None, xs: Any = XS, **choices: Any) -> 
     return snn.lif_scan(params, state, xs, **choices)
 
 
+class Unhashable:
+    """A surrogate that no program can be kept for."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __call__(self, u: Any) -> Any:
+        return u
+
+
+def pair(**choices: Any) -> Any:
+    return snn.stdp(np.ones((3, 2)), None, np.ones(3), np.ones(2), **choices)
+
+
 Case = tuple[Callable[[], Any], type[Exception], str]
 WRONG: list[Case] = [
+    (
+        lambda: lif({"beta": 0.9, "threshold": math.nan}),
+        errors.UserError,
+        "lif_scan: params['threshold'] must be finite, got nan",
+    ),
+    (
+        lambda: lif({"beta": 0.9, "threshold": math.inf}),
+        errors.UserError,
+        "lif_scan: params['threshold'] must be finite, got inf",
+    ),
+    (
+        lambda: lif({"beta": 0.9, "v_reset": np.array([0.0, math.nan, 0.0])}),
+        errors.UserError,
+        "lif_scan: params['v_reset'] must be finite, got nan",
+    ),
+    (
+        lambda: snn.alif_scan(
+            {"beta": 0.9, "rho": 0.9, "strength": math.nan}, None, XS
+        ),
+        errors.UserError,
+        "alif_scan: params['strength'] must be finite, got nan",
+    ),
+    (
+        lambda: snn.izhikevich_scan({"peak": math.nan}, None, XS),
+        errors.UserError,
+        "izhikevich_scan: params['peak'] must be finite, got nan",
+    ),
+    (
+        lambda: lif({"beta": 1.0}, convention="nengo", t_ref=1.5),
+        errors.UserError,
+        "lif_scan: params['beta'] must be between 0 and 1 for refractory='substep',"
+        " got 1",
+    ),
+    (
+        lambda: lif({"tau": math.inf}, convention="nengo", t_ref=1.5),
+        errors.UserError,
+        "lif_scan: params['tau'] must be finite for refractory='substep', got inf",
+    ),
+    (
+        lambda: lif({"beta": 0.0}, gain="dt/tau"),
+        errors.UserError,
+        "lif_scan: params['beta'] must be positive for gain='dt/tau', got 0",
+    ),
+    (
+        lambda: lif(convention=["norse"]),
+        errors.UserError,
+        "lif_scan: there is no convention ['norse']; there are 'snntorch', 'norse'",
+    ),
+    (
+        lambda: lif(surrogate=Unhashable()),
+        errors.UserError,
+        "lif_scan: programs are kept by their surrogate, so it must be hashable;"
+        " Unhashable is not: pass a plain function",
+    ),
+    (
+        lambda: lif(FINE, snn.LIFState(np.zeros((2, 3)), np.zeros(5)), t_ref=2.0),
+        errors.ShapeError,
+        "lif_scan: state.wait has shape (5,), which does not broadcast to the neurons'"
+        " shape (2, 3) (that of xs without time)",
+    ),
+    (
+        lambda: lif(xs=XS[:, 0, 0], output="bits"),
+        errors.ShapeError,
+        "output='bits' packs the last axis of neurons, but xs has time alone; give xs"
+        " an axis (xs[:, None]), or take output='bool'",
+    ),
+    (
+        lambda: snn.encode.poisson(rx.random.key(0), 0.5, 3, dt="x"),  # type: ignore[arg-type]
+        errors.UserError,
+        "encode.poisson: dt must be positive and finite, got 'x'",
+    ),
+    (
+        lambda: snn.encode.latency(0.5, 3, kind="log", tau=math.nan),
+        errors.UserError,
+        "encode.latency: tau must be positive and finite, got nan",
+    ),
+    (
+        lambda: snn.encode.delta(np.ones((4, 3)), initial=np.ones(5)),
+        errors.ShapeError,
+        "encode.delta: initial has shape (5,), which does not broadcast to the neurons'"
+        " shape (3,) (that of xs without time)",
+    ),
+    (
+        lambda: snn.surrogate.lorentz(-1.0),
+        errors.UserError,
+        "surrogate.lorentz: its constant must be positive and finite, got -1.0",
+    ),
+    (
+        lambda: snn.surrogate.escape(centre=math.nan),
+        errors.UserError,
+        "surrogate.escape: constants must be finite, got nan",
+    ),
+    (
+        lambda: pair(a_plus=math.nan),
+        errors.UserError,
+        "stdp: a_plus must be finite, got nan",
+    ),
+    (
+        lambda: pair(tau_pre="slow"),
+        errors.UserError,
+        "stdp: tau_pre must be a number, got str",
+    ),
     (
         lambda: lif({"tau": -1.0}),
         errors.UserError,
@@ -278,7 +393,7 @@ WRONG: list[Case] = [
     (
         lambda: snn.encode.delta(XS, threshold=-1.0),
         errors.UserError,
-        "encode.delta: threshold must be positive, got -1.0",
+        "encode.delta: threshold must be positive and finite, got -1.0",
     ),
     (
         lambda: snn.decode.first_spike(np.zeros((0, 3))),

@@ -272,6 +272,13 @@ def test_outputs_are_views_of_one_run() -> None:
     np.testing.assert_array_equal(np.asarray(got["bits"]), expected)
 
 
+@pytest.mark.parametrize("shape", [(0, 4), (5, 0), (0, 2, 9), (3, 1)])
+def test_bits_of_nothing_are_bytes_too(shape: tuple[int, ...]) -> None:
+    bits = snn.lif_scan({"beta": 0.9}, None, np.ones(shape), output="bits")[1]
+    assert bits.dtype == np.uint8
+    assert bits.shape == (*shape[:-1], -(-shape[-1] // 8))
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_halves_keep_wide_potentials(dtype: str) -> None:
     xs = rx.asarray(XS).astype(dtype)
