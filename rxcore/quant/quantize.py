@@ -12,6 +12,7 @@ from rxcore import random
 from rxcore.base import dtypes, errors
 from rxcore.control.jit import jit
 from rxcore.ops.convert import convert
+from rxcore.ops.stop import stop_gradient
 from rxcore.quant.blocks import Grid, Layout, grid_of
 from rxcore.quant.checks import (
     check_finite_scale,
@@ -51,6 +52,8 @@ def quantize(
     NaN in x, and scales that are zero, NaN or infinite, are refused where they are
     known. Inside a compiled function they are not: there the scale of a block that
     holds NaN becomes NaN, and so does all that is dequantized from it.
+
+    Integers have no gradient: none flows to x. Train with `fake_quant`.
 
     Args:
         x: floating array; none of its axes has length 0.
@@ -178,8 +181,9 @@ def _quantized(
     x: Any, scale: Any, zero_point: Any, key: Any, *, spec: QuantSpec, guarded: bool
 ) -> QTensor:
     if scale is None:
-        # Ranges carry NaN on.
-        scale, zero_point = parameters(*ranges(x, spec, "quantize"), spec)
+        # Ranges carry NaN on. A gradient by way of the scale alone would mislead.
+        low, high = ranges(stop_gradient(x), spec, "quantize")
+        scale, zero_point = parameters(low, high, spec)
     noise = noise_of(key, x, computed_in(x, scale))
     made = coded(x, scale, zero_point, spec, noise)
     return attrs.evolve(made, scale=marked(x, scale, spec)) if guarded else made

@@ -242,3 +242,19 @@ def test_lsq_scales_gradients() -> None:
 
     plain, damped = (rx.grad(loss)(scale, f) for f in (1.0, "lsq"))
     assert np.allclose(damped, np.asarray(plain) / np.sqrt(6 * 7), rtol=1e-5)
+
+
+def test_no_gradient_flows_through_codes() -> None:
+    """Not by way of the range either; scales that are given may be learnt."""
+    x, w = numbers(1, (5, 8)), numbers(2, (8, 3))
+    spec = QuantSpec(axis=1)
+
+    def product(x: Any, w: Any) -> Any:
+        return quant.matmul(x, quantize(w, spec)).sum()
+
+    for found in rx.jit(rx.grad(product, argnums=(0, 1)))(x, w):
+        np.testing.assert_array_equal(found, np.zeros(found.shape))
+    slope = rx.grad(lambda s: dequantize(quantize(w, spec, scale=s)).sum())
+    scale = quantize(w, spec).scale
+    codes = np.asarray(quantize(w, spec).codes).astype(np.float32)
+    np.testing.assert_allclose(slope(scale), codes.sum(0, keepdims=True))
