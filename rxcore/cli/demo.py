@@ -29,7 +29,13 @@ run = LazyModule("rxcore.demo.run")
     " scikit-learn.",
 )
 @click.option("--epochs", default=60, show_default=True, type=click.IntRange(1))
-@click.option("--seed", default=0, show_default=True, help="Fixes every random choice.")
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 2**32 - 1),
+    help="Fixes every random choice.",
+)
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -63,6 +69,7 @@ def demo(
       rxcore demo --data mine.npz --epochs 20 --output page.png
     """  # noqa: D301
     begin = time.perf_counter()
+    figure.check_page(output)
     found = data.digits(seed) if path is None else data.from_file(path, seed)
     if not as_json:
         click.echo(

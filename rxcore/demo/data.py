@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,11 @@ def from_file(path: Path, seed: int = 0) -> Data:
     Raises:
         UserError: the file cannot be read, or does not hold such arrays.
     """
+    if path.is_file() and not zipfile.is_zipfile(path):
+        raise errors.UserError(
+            f"--data {path}: it cannot be read as .npz, which numpy.savez(path, x=x,"
+            " y=y) writes"
+        )
     try:
         with np.load(path, allow_pickle=False) as file:
             missing = [name for name in ("x", "y") if name not in file.files]
@@ -87,6 +93,14 @@ def from_file(path: Path, seed: int = 0) -> Data:
         )
     if not np.isfinite(x).all():
         raise errors.UserError(f"--data {path}: x holds NaN or infinite numbers")
+    found, counts = np.unique(y, return_counts=True)
+    held = int(HELD_OUT * len(y))
+    if counts.min() < 2 or len(found) > held or found[-1] >= len(y):
+        raise errors.UserError(
+            f"--data {path}: it holds {len(found)} classes up to {found[-1]} in"
+            f" {len(y)} rows; expected classes counted from 0, two rows or more of"
+            f" each, and at most {held} classes, as a fifth of the rows is held out"
+        )
     side = x.shape[1:] if x.ndim == 3 else (1, int(np.prod(x.shape[1:])))
     low, high = float(x.min()), float(x.max())
     scaled = (x.reshape(len(x), -1) - low) / max(high - low, 1e-30)

@@ -8,17 +8,33 @@ from typing import Any
 
 import numpy as np
 
+from rxcore.base import errors
 from rxcore.base.lazy import LazyModule
 from rxcore.demo.record import Method, Pictures
 
-__all__ = ["draw_page"]
+__all__ = ["check_page", "draw_page"]
 
 matplotlib = LazyModule("matplotlib", "demo")
 figure = LazyModule("matplotlib.figure", "demo")
+canvas = LazyModule("matplotlib.backend_bases", "demo")
 
 INK, GREY = "#22252a", "#9aa3ad"
 COLORS = ("#2f6db5", "#c8322b", "#3a8f5c", "#b07a1e", "#7b4fa3", "#20868c", "#555c66")
 PARTS = ("launch", "memory", "arithmetic", "serial", "transfers")
+
+
+def check_page(path: Path) -> None:
+    """Check that a page can be drawn, before what it shows is computed.
+
+    Raises:
+        UserError: when matplotlib is missing, or the suffix names no format of it.
+    """
+    known = canvas.FigureCanvasBase.get_supported_filetypes()
+    if path.suffix and path.suffix[1:].lower() not in known:
+        raise errors.UserError(
+            f"--output {path}: there is no format {path.suffix!r}; there are"
+            f" {', '.join(sorted(known))}"
+        )
 
 
 def draw_page(methods: Sequence[Method], pictures: Pictures, path: Path) -> None:

@@ -77,6 +77,8 @@ def test_data_of_the_users_own(tmp_path):
         ({"x": np.zeros((20, 3)), "y": np.zeros(19, int)}, "expected x (count, ...)"),
         ({"x": np.zeros((20, 3)), "y": np.zeros(20)}, "dtype float64; expected"),
         ({"x": np.full((20, 3), np.nan), "y": np.arange(20)}, "NaN or infinite"),
+        ({"x": np.ones((20, 3)), "y": np.arange(20)}, "20 classes up to 19 in 20 rows"),
+        ({"x": np.ones((20, 3)), "y": np.arange(20) % 2 * 10**6}, "up to 1000000 in"),
         (None, "it cannot be read"),
     ],
 )
@@ -89,3 +91,24 @@ def test_files_that_are_no_data(tmp_path, arrays, told):
     shown = run("--data", path, "--output", tmp_path / "page.png")
     assert shown.returncode == 1
     assert told in shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (("--output", "page.xyz"), "--output page.xyz: there is no format '.xyz'"),
+        (("--seed", -1), "-1 is not in the range"),
+    ],
+)
+def test_wrong_options_are_told_before_anything_is_trained(given, told):
+    shown = run(*given)
+    assert shown.returncode in (1, 2)
+    assert told in shown.stderr
+    assert not shown.stdout
+
+
+def test_a_bare_array_is_no_data(tmp_path):
+    np.save(tmp_path / "x.npy", np.ones((20, 3)))
+    shown = run("--data", tmp_path / "x.npy", "--output", tmp_path / "page.png")
+    assert shown.returncode == 1
+    assert "it cannot be read as .npz" in shown.stderr
