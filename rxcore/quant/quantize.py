@@ -192,8 +192,7 @@ def _quantized(
 def marked(x: Any, scale: Any, spec: QuantSpec) -> Any:
     """Return scales, NaN for blocks that hold NaN, which has no code."""
     grid = grid_of(spec, x.shape, "quantize")
-    # A maximum carries NaN on.
-    return rnp.where(rnp.isnan(grid.reduce(rnp.max, x)), rnp.nan, scale)
+    return rnp.where(grid.reduce(rnp.any, rnp.isnan(x)), rnp.nan, scale)
 
 
 def coded(
