@@ -9,7 +9,7 @@ import numpy as np
 from attrs import field, frozen
 
 from rxcore import numpy as rnp
-from rxcore.base import errors
+from rxcore.base import dtypes, errors
 from rxcore.base.lazy import LazyModule
 from rxcore.control.jit import jit
 from rxcore.ops import bsr as products
@@ -18,12 +18,15 @@ from rxcore.ops.families import promote
 from rxcore.runtime.array import Array, asarray
 from rxcore.sparse.checks import (
     check_compressed,
+    check_dense,
     check_index,
     check_lengths,
+    check_room,
+    check_scipy,
     check_shape,
 )
-from rxcore.sparse.csr import scaled
-from rxcore.sparse.dense import line_of_each
+from rxcore.sparse.csr import left_product, scaled
+from rxcore.sparse.dense import line_of_each, places_of
 from rxcore.sparse.held import (
     Fixed,
     assembled,
@@ -196,6 +199,7 @@ class BSR:
             block: rows and columns of a block, where `a` has none of its own.
         """
         check_block("BSR.from_scipy", block)
+        check_scipy("BSR.from_scipy", a)
         own = getattr(a, "blocksize", None)
         if own is not None and own[0] == own[1] and own[0] in BLOCKS:
             names, ends = shared_index(a.indices), shared_index(a.indptr)
@@ -214,8 +218,9 @@ class BSR:
                 f"BSR.to_scipy: SciPy needs whole blocks, but shape {self.shape} is no"
                 f" multiple of {self.block}; convert it with sparse.to_csr first"
             )
-        parts = (self.data.host, self.indices.host, self.indptr.host)
-        return scipy_sparse.bsr_array(parts, shape=self.shape, copy=False)
+        a = self.fixed()
+        parts = (a.data.host, a.indices.host, a.indptr.host)
+        return scipy_sparse.bsr_array(parts, shape=a.shape, copy=False)
 
     def with_data(self, data: Any) -> BSR:
         """Return the matrix of the same pattern with other blocks.
@@ -231,6 +236,49 @@ class BSR:
             )
         fields = {"_indices": self._indices, "_indptr": self._indptr}
         made: BSR = assembled(BSR, data=data, **fields, shape=self.shape)
+        return made
+
+    def astype(self, dtype: Any) -> BSR:
+        """Return the matrix with its values in another dtype."""
+        return self.with_data(self.data.astype(dtype))
+
+    def fixed(self) -> BSR:
+        """Return the matrix with its pattern as part of the structure.
+
+        Padding is dropped.
+
+        Raises:
+            TraceError: when the pattern is traced.
+        """
+        if self.is_fixed:
+            return self
+        indices, indptr = self.indices, self.indptr
+        if not (isinstance(indices, Array) and isinstance(indptr, Array)):
+            raise errors.TraceError(
+                "fixed: the pattern is traced; call it outside of jit, on concrete"
+                " arrays"
+            )
+        lines, others = self.blocks
+        line, place = places_of(indices.host, indptr.host, others)
+        ends = np.searchsorted(line, np.arange(lines + 1))
+        whole = place.size == self.nse
+        data = self.data if whole else rnp.take(self.data, asarray(place), 0)
+        return BSR(data, indices.host[place], ends, self.shape)
+
+    def padded(self, nse: int | None = None) -> BSR:
+        """Return the matrix with its pattern as leaves, and room for `nse` blocks.
+
+        See `CSR.padded`.
+        """
+        _, room = check_room(nse, self.nse, "blocks")
+        data, indices = self.data, self.indices
+        if room:
+            blocks = rnp.zeros((room, *data.shape[1:]), data.dtype)
+            data = rnp.concatenate([data, blocks])
+            beyond = rnp.full(room, self.blocks[1], dtypes.int32)
+            indices = rnp.concatenate([indices, beyond])
+        fields = {"_indices": indices, "_indptr": self.indptr, "shape": self.shape}
+        made: BSR = assembled(BSR, data=data, **fields)
         return made
 
     @property
@@ -250,7 +298,17 @@ class BSR:
 
     __rmul__ = __mul__
 
+    # NumPy's arrays leave `x @ A` and `x * A` to the matrix.
+    __array_ufunc__ = None
+
+    def __neg__(self) -> BSR:
+        return self.with_data(-self.data)
+
+    def __rmatmul__(self, x: Any) -> Any:
+        return left_product(x, self)
+
     def __matmul__(self, x: Any) -> Any:
+        check_dense("BSR @ x", x)
         x = as_numeric(x, "BSR @ x")
         if x.ndim not in (1, 2) or x.shape[0] != self.shape[1]:
             n = self.shape[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,11 @@ from rxcore.sparse.held import Fixed
 
 __all__ = [
     "check_compressed",
+    "check_dense",
     "check_index",
     "check_lengths",
+    "check_room",
+    "check_scipy",
     "check_shape",
     "is_increasing",
 ]
@@ -26,7 +30,7 @@ def check_shape(call: str, shape: Any) -> tuple[int, int]:
         ShapeError: when it is none.
     """
     try:
-        rows, columns = (int(n) for n in shape)
+        rows, columns = (operator.index(n) for n in shape)
     except (TypeError, ValueError):
         rows = columns = -1
     if min(rows, columns) < 0:
@@ -59,6 +63,46 @@ def check_lengths(call: str, data: Any, rank: int, **indices: Any) -> None:
                 f"{call}: data of shape {found} and {name} of shape {shape} must be"
                 " equally long"
             )
+
+
+def check_dense(call: str, x: Any) -> None:
+    """Check that an operand is no sparse matrix.
+
+    Raises:
+        TreeError: when it is one.
+    """
+    if hasattr(x, "indptr") or hasattr(x, "to_dense") or hasattr(x, "tocsr"):
+        raise errors.TreeError(
+            f"{call}: expected a dense operand, got {type(x).__name__}; products of two"
+            " sparse matrices need one of them dense: .to_dense()"
+        )
+
+
+def check_scipy(call: str, a: Any) -> None:
+    """Check that something is a SciPy matrix.
+
+    Raises:
+        TreeError: when it is none.
+    """
+    if not hasattr(a, "tocsr") or not hasattr(a, "tocoo"):
+        raise errors.TreeError(
+            f"{call}: expected a sparse matrix of SciPy, got {type(a).__name__}; a"
+            " dense one goes through from_dense"
+        )
+
+
+def check_room(nse: int | None, stored: int, what: str) -> tuple[int, int]:
+    """Return how much a padded pattern holds, and how much of it is padding.
+
+    Raises:
+        ShapeError: when it is too small.
+    """
+    nse = stored if nse is None else operator.index(nse)
+    if nse < stored:
+        raise errors.ShapeError(
+            f"padded: nse={nse} is less than the {stored} stored {what}"
+        )
+    return nse, nse - stored
 
 
 def check_index(call: str, name: str, index: Any, size: int) -> None:

@@ -8,11 +8,17 @@ import numpy as np
 from attrs import field, frozen
 
 from rxcore import numpy as rnp
-from rxcore.base import dtypes
+from rxcore.base import dtypes, errors
 from rxcore.base.lazy import LazyModule
 from rxcore.runtime.array import Array, asarray
-from rxcore.sparse.checks import check_index, check_lengths, check_shape
-from rxcore.sparse.csr import CSR, scaled, times
+from rxcore.sparse.checks import (
+    check_index,
+    check_lengths,
+    check_room,
+    check_scipy,
+    check_shape,
+)
+from rxcore.sparse.csr import CSR, left_product, scaled, times
 from rxcore.sparse.dense import dense_elements, scattered
 from rxcore.sparse.held import (
     Fixed,
@@ -122,24 +128,73 @@ class COO:
     @classmethod
     def from_scipy(cls, a: Any) -> COO:
         """Return a SciPy matrix or array: see `CSR.from_scipy`."""
+        check_scipy("COO.from_scipy", a)
         a = a.tocoo()
         row, column = shared_index(a.row), shared_index(a.col)
         return cls(shared(a.data), row, column, a.shape)
 
     def to_scipy(self) -> Any:
         """Return a SciPy COO array, which shares memory and is read-only."""
-        row, column = self.row.host, self.column.host
-        inside = (row < self.shape[0]) & (column < self.shape[1])
-        parts = (self.data.host, row, column)
-        if not inside.all():
-            parts = tuple(part[inside] for part in parts)
-        places = (parts[1], parts[2])
-        return scipy_sparse.coo_array((parts[0], places), self.shape, copy=False)
+        a = self.fixed()
+        places = (a.row.host, a.column.host)
+        return scipy_sparse.coo_array((a.data.host, places), a.shape, copy=False)
 
     def with_data(self, data: Any) -> COO:
-        """Return the matrix of the same pattern with other values."""
+        """Return the matrix of the same pattern with other values.
+
+        Raises:
+            ShapeError: when the shapes differ.
+        """
+        data = rnp.asarray(data)
+        if data.shape != self.data.shape:
+            raise errors.ShapeError(
+                f"with_data: expected values of shape {self.data.shape}, got"
+                f" {data.shape}"
+            )
         fields = {"_row": self._row, "_column": self._column, "shape": self.shape}
-        made: COO = assembled(COO, data=rnp.asarray(data), **fields)
+        made: COO = assembled(COO, data=data, **fields)
+        return made
+
+    def astype(self, dtype: Any) -> COO:
+        """Return the matrix with its values in another dtype."""
+        return self.with_data(self.data.astype(dtype))
+
+    def fixed(self) -> COO:
+        """Return the matrix with its pattern as part of the structure.
+
+        Padding is dropped.
+
+        Raises:
+            TraceError: when the pattern is traced.
+        """
+        if self.is_fixed:
+            return self
+        if not (isinstance(self.row, Array) and isinstance(self.column, Array)):
+            raise errors.TraceError(
+                "fixed: the pattern is traced; call it outside of jit, on concrete"
+                " arrays"
+            )
+        row, column = self.row.host, self.column.host
+        inside = (row >= 0) & (row < self.shape[0])
+        inside &= (column >= 0) & (column < self.shape[1])
+        data = self.data
+        if not inside.all():
+            place = asarray(np.flatnonzero(inside).astype(np.int32))
+            data, row, column = rnp.take(data, place, 0), row[inside], column[inside]
+        return COO(data, row, column, self.shape)
+
+    def padded(self, nse: int | None = None) -> COO:
+        """Return the matrix with its pattern as leaves: see `CSR.padded`."""
+        _, room = check_room(nse, self.nse, "elements")
+        data, parts = self.data, [self.row, self.column]
+        if room:
+            data = rnp.concatenate([data, rnp.zeros(room, data.dtype)])
+            parts = [
+                rnp.concatenate([part, rnp.full(room, size, dtypes.int32)])
+                for part, size in zip(parts, self.shape, strict=True)
+            ]
+        fields = {"_row": parts[0], "_column": parts[1], "shape": self.shape}
+        made: COO = assembled(COO, data=data, **fields)
         return made
 
     @property
@@ -153,6 +208,15 @@ class COO:
         return self.with_data(scaled(self.data, factor, "COO * s"))
 
     __rmul__ = __mul__
+
+    # NumPy's arrays leave `x @ A` and `x * A` to the matrix.
+    __array_ufunc__ = None
+
+    def __neg__(self) -> COO:
+        return self.with_data(-self.data)
+
+    def __rmatmul__(self, x: Any) -> Any:
+        return left_product(x, self)
 
     def __matmul__(self, x: Any) -> Any:
         return times(rows_of_coo(self), x, "COO @ x")

@@ -18,8 +18,11 @@ from rxcore.ops.families import promote
 from rxcore.runtime.array import Array, asarray
 from rxcore.sparse.checks import (
     check_compressed,
+    check_dense,
     check_index,
     check_lengths,
+    check_room,
+    check_scipy,
     check_shape,
     is_increasing,
 )
@@ -36,7 +39,7 @@ from rxcore.sparse.held import (
 from rxcore.sparse.joined import added
 from rxcore.trace.bind import as_numeric
 
-__all__ = ["CSC", "CSR", "Compressed", "scaled", "times"]
+__all__ = ["CSC", "CSR", "Compressed", "left_product", "scaled", "times"]
 
 scipy_sparse = LazyModule("scipy.sparse", extra="peers")
 
@@ -186,12 +189,7 @@ class Compressed:
         Raises:
             ShapeError: when `nse` is too small.
         """
-        nse = self.nse if nse is None else int(nse)
-        room = nse - self.nse
-        if room < 0:
-            raise errors.ShapeError(
-                f"padded: nse={nse} is less than the {self.nse} stored elements"
-            )
+        _, room = check_room(nse, self.nse, "elements")
         data, indices = self.data, self.indices
         if room:
             data = rnp.concatenate([data, rnp.zeros(room, data.dtype)])
@@ -229,6 +227,12 @@ class Compressed:
             _indptr=self._indptr,
             shape=self.shape[::-1],
         )
+
+    # NumPy's arrays leave `x @ A` and `x * A` to the matrix.
+    __array_ufunc__ = None
+
+    def __rmatmul__(self, x: Any) -> Any:
+        return left_product(x, self)
 
     def __add__(self, other: Any) -> Any:
         return added(self, other, f"{type(self).__name__} + B")
@@ -330,6 +334,7 @@ class CSR(Compressed):
 
         A CSR with int32 indices shares its memory: do not write to it afterwards.
         """
+        check_scipy("CSR.from_scipy", a)
         a = a.tocsr()
         names, ends = shared_index(a.indices), shared_index(a.indptr)
         return cls(shared(a.data), names, ends, a.shape)
@@ -409,6 +414,7 @@ class CSC(Compressed):
     @classmethod
     def from_scipy(cls, a: Any) -> CSC:
         """Return a SciPy matrix or array: see `CSR.from_scipy`."""
+        check_scipy("CSC.from_scipy", a)
         a = a.tocsc()
         names, ends = shared_index(a.indices), shared_index(a.indptr)
         return cls(shared(a.data), names, ends, a.shape)
@@ -436,7 +442,9 @@ def times(a: CSR, x: Any, call: str) -> Any:
         ShapeError: when the shapes do not fit.
         TreeError: when `x` is no array.
     """
-    x = as_numeric(x, call)
+    if not isinstance(x, Array):
+        check_dense(call, x)
+        x = as_numeric(x, call)
     shape = x.type.shape
     if len(shape) not in (1, 2) or shape[0] != a.shape[1]:
         raise errors.ShapeError(
@@ -450,6 +458,23 @@ def times(a: CSR, x: Any, call: str) -> Any:
     if all(isinstance(part, Array) for part in parts):
         return _compiled(a.shape)(*parts)
     return products.csr_matmul.bind(*parts, shape=a.shape)
+
+
+def left_product(x: Any, a: Any) -> Any:
+    """Return `x @ a` of a dense vector or matrix: the transposed matrix's product.
+
+    Raises:
+        ShapeError: when the shapes do not fit.
+    """
+    call = f"x @ {type(a).__name__}"
+    check_dense(call, x)
+    x = as_numeric(x, call)
+    if x.ndim not in (1, 2) or x.shape[-1] != a.shape[0]:
+        raise errors.ShapeError(
+            f"{call}: an operand of shape {x.shape} does not fit a matrix of shape"
+            f" {a.shape}: expected ({a.shape[0]},) or (n, {a.shape[0]})"
+        )
+    return (a.T @ x.T).T
 
 
 @functools.cache

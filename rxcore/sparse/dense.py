@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ def dense_elements(x: Any, nse: int | None, call: str) -> tuple[Any, Any, Any]:
     matrix's shape.
 
     Raises:
-        ShapeError: when `x` is no matrix.
+        ShapeError: when `x` is no matrix, or `nse` no number of elements.
         TraceError: when `x` is traced and `nse` is missing.
     """
     x = rnp.asarray(x)
@@ -36,6 +37,10 @@ def dense_elements(x: Any, nse: int | None, call: str) -> tuple[Any, Any, Any]:
         row, column = np.nonzero(x.host)
         row, column = row.astype(np.int32), column.astype(np.int32)
         return asarray(x.host[row, column]), asarray(row), asarray(column)
+    if isinstance(nse, bool) or not isinstance(nse, numbers.Integral) or nse < 0:
+        raise errors.ShapeError(
+            f"{call}: nse must be a number of elements, 0 or more, got {nse!r}"
+        )
     rows, columns = x.shape
     flat = x.reshape(-1)
     # Places of elements come before those of zeros, each in order.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import numpy as np
@@ -130,11 +131,12 @@ def plan(a: Any, calls: int = 1, *, width: int = 1) -> Plan:
         >>> rx.sparse.plan(rnp.ones((512, 512)), calls=1000).choice
         'dense'
     """
-    if calls < 1 or width < 1:
-        raise errors.UserError(
-            f"plan: calls and width must be at least 1, got calls={calls} and"
-            f" width={width}"
-        )
+    for count in (calls, width):
+        if not isinstance(count, numbers.Integral) or count < 1:
+            raise errors.UserError(
+                "plan: calls and width must be whole numbers, at least 1, got"
+                f" calls={calls} and width={width}"
+            )
     if not isinstance(a, CSR | CSC | COO | BSR):
         a = rnp.asarray(a)
         if a.ndim != 2:

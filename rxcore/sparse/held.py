@@ -111,7 +111,7 @@ def register(cls: type[T]) -> type[T]:
 
 def fix(x: Any) -> Any:
     """Make a concrete index array part of the structure; leave others alone."""
-    if isinstance(x, np.ndarray | list):
+    if isinstance(x, np.ndarray | list | tuple | Array):
         x = index_array(x)
     return Fixed(x) if isinstance(x, Array) else x
 
@@ -127,11 +127,13 @@ def index_array(x: Any) -> Any:
     Raises:
         DTypeError: when they are no integers, or do not fit int32.
     """
-    if not isinstance(x, Array | np.ndarray | list):
+    if not isinstance(x, Array | np.ndarray | list | tuple):
+        return x
+    if isinstance(x, Array) and x.dtype == dtypes.int32:
         return x
     host = x.host if isinstance(x, Array) else np.asarray(x)
     if host.dtype == np.int32:
-        return x if isinstance(x, Array) else asarray(x)
+        return asarray(x)
     if host.size == 0:
         host = host.astype(np.int32)
     if host.dtype.kind not in "iu":

@@ -20,9 +20,15 @@ def added(a: Any, b: Any, call: str) -> Any:
     """Return the sum of two matrices of one format and shape.
 
     Raises:
+        TreeError: when `b` is no sparse matrix.
         ShapeError: when the shapes differ.
         UserError: when the formats differ, or a fixed pattern is not canonical.
     """
+    if not hasattr(b, "to_dense"):
+        raise errors.TreeError(
+            f"{call}: expected two {type(a).__name__}, got {type(b).__name__}; make one"
+            f" with sparse.{type(a).__name__}.from_dense, or add to .to_dense()"
+        )
     if type(a) is not type(b):
         raise errors.UserError(
             f"{call}: expected two {type(a).__name__}, got {type(b).__name__}; convert"

@@ -62,6 +62,71 @@ WRONG: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         rx.DTypeError,
         "sparse: indices must be integers, got float64",
     ),
+    "floats of an array": (
+        lambda: CSR([1.0], rnp.asarray([0.5]), [0, 1], (1, 3)),
+        rx.DTypeError,
+        "sparse: indices must be integers, got float32",
+    ),
+    "tuples": (
+        lambda: CSR((1.0, 2.0), (0, 7), (0, 1, 2), (2, 2)),
+        IndexError,
+        "CSR: indices[1] is 7, expected 0 <= index < 2; to pad a pattern use"
+        " .padded(nse)",
+    ),
+    "shape of floats": (
+        lambda: CSR([1.0], [0], [0, 1], (1.5, 3)),  # type: ignore[arg-type]
+        rx.ShapeError,
+        "CSR: shape must be a pair of sizes (rows, columns), got (1.5, 3)",
+    ),
+    "negative room": (
+        lambda: CSR.from_dense(rnp.ones((2, 2)), nse=-1),
+        rx.ShapeError,
+        "CSR.from_dense: nse must be a number of elements, 0 or more, got -1",
+    ),
+    "room for elements": (
+        lambda: sparse.to_coo(A).padded(2),
+        rx.ShapeError,
+        "padded: nse=2 is less than the 3 stored elements",
+    ),
+    "room for blocks": (
+        lambda: sparse.to_bsr(A, 16).padded(0),
+        rx.ShapeError,
+        "padded: nse=0 is less than the 1 stored blocks",
+    ),
+    "values of a list": (
+        lambda: sparse.to_coo(A).with_data(rnp.ones(2)),
+        rx.ShapeError,
+        "with_data: expected values of shape (3,), got (2,)",
+    ),
+    "no scipy": (
+        lambda: CSC.from_scipy(np.ones((2, 2))),
+        rx.TreeError,
+        "CSC.from_scipy: expected a sparse matrix of SciPy, got ndarray; a dense one"
+        " goes through from_dense",
+    ),
+    "sparse operand": (
+        lambda: A.T @ A,
+        rx.TreeError,
+        "CSC @ x: expected a dense operand, got CSR; products of two sparse matrices"
+        " need one of them dense: .to_dense()",
+    ),
+    "from the left": (
+        lambda: np.ones(3) @ A,
+        rx.ShapeError,
+        "x @ CSR: an operand of shape (3,) does not fit a matrix of shape (2, 3):"
+        " expected (2,) or (n, 2)",
+    ),
+    "dense summand": (
+        lambda: A + rnp.ones((2, 3)),
+        rx.TreeError,
+        "CSR + B: expected two CSR, got Array; make one with sparse.CSR.from_dense, or"
+        " add to .to_dense()",
+    ),
+    "traced pattern": (
+        lambda: rx.jit(lambda a: a.fixed().data)(sparse.to_coo(A).padded()),
+        rx.TraceError,
+        "fixed: the pattern is traced; call it outside of jit, on concrete arrays",
+    ),
     "wide": (
         lambda: CSR([1.0], [2**40], [0, 1], (1, 3)),
         rx.DTypeError,

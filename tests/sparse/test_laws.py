@@ -192,6 +192,48 @@ def test_padding_counts_nowhere(a: CSR, draws: st.DataObject) -> None:
 
 
 @few
+@given(a=matrices(), draws=st.data())
+def test_padding_of_lists_and_blocks_counts_nowhere(
+    a: CSR, draws: st.DataObject
+) -> None:
+    x, y = whole(draws.draw, (a.shape[1], 3)), whole(draws.draw, (a.shape[0], 3))
+    for m in (sparse.to_coo(a), sparse.to_bsr(a, 16)):
+        p = m.padded(m.nse + draws.draw(st.integers(0, 5)))
+        assert not p.is_fixed
+        room = rnp.full((p.nse - m.nse, *m.data.shape[1:]), rnp.nan)
+        p = p.with_data(rnp.concatenate([m.data, room]))
+        same(rx.jit(lambda p, x: p @ x)(p, x), dense(a) @ x)
+        same(p.T @ y, dense(a).T @ y)
+        same(rx.jit(lambda p: p.to_dense())(p), dense(a))
+        same(sparse.sddmm(y, x, p).data[: m.nse], sparse.sddmm(y, x, m).data)
+        fixed = p.fixed()
+        assert fixed.is_fixed
+        assert fixed.nse == m.nse
+        same(fixed.to_dense(), dense(a))
+        same((-m).to_dense(), -dense(a))
+        assert m.astype("float64").dtype == np.float64
+
+
+@few
+@given(a=matrices(), draws=st.data())
+def test_products_from_the_left(a: CSR, draws: st.DataObject) -> None:
+    for shape in ((a.shape[0],), (3, a.shape[0])):
+        x = whole(draws.draw, shape)
+        for m in (a, sparse.to_csc(a), sparse.to_coo(a), sparse.to_bsr(a, 16)):
+            for found in (x @ m, rnp.asarray(x) @ m, rx.jit(lambda x, m: x @ m)(x, m)):
+                same(found, x @ dense(a))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int64", "uint64"])
+def test_indices_of_any_integers_become_int32(dtype: str) -> None:
+    names, ends = (rnp.asarray(np.array(n, dtype)) for n in ([0, 2, 1], [0, 2, 3]))
+    a = CSR([1.0, 2.0, 3.0], names, ends, (2, 3))
+    assert a.indices.dtype == a.indptr.dtype == np.int32
+    same(a @ rnp.ones(3), [3.0, 3.0])
+    same(CSR((1.0, 2.0, 3.0), (0, 2, 1), (0, 2, 3), (2, 3)).to_dense(), a.to_dense())
+
+
+@few
 @given(a=matrices())
 def test_canonical_is_scipys(a: CSR) -> None:
     for m in (a, a.T):

@@ -92,7 +92,13 @@ def test_it_prints_why() -> None:
     [
         (
             lambda: sparse.plan(rnp.ones((2, 2)), 0),
-            "plan: calls and width must be at least 1, got calls=0 and width=1",
+            "plan: calls and width must be whole numbers, at least 1, got calls=0 and"
+            " width=1",
+        ),
+        (
+            lambda: sparse.plan(rnp.ones((2, 2)), float("nan")),  # type: ignore[arg-type]
+            "plan: calls and width must be whole numbers, at least 1, got calls=nan and"
+            " width=1",
         ),
         (lambda: sparse.plan(rnp.ones(2)), "plan: expected a matrix, got shape (2,)"),
         (
