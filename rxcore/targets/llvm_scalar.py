@@ -71,8 +71,9 @@ _BOOL_BINARY = {
     "xor": "xor",
 }
 _FLOAT_COMPARE = {"lt": "olt", "le": "ole", "eq": "oeq", "ne": "une"}
-# What NaN-propagating reductions may assume: any order of joining, either zero.
-REASSOCIATE = "reassoc nsz "
+# What NaN-propagating reductions may assume: any order of joining. In a sum, with `nsz`
+# as well, LLVM would take x - x for 0, which is NaN where x is not finite.
+REASSOCIATE = "reassoc "
 
 
 @define
@@ -151,7 +152,8 @@ class Lines:
             # last: its chain is then one `vmaxps` long, half the time of the other
             # order.
             name = f"llvm.{op}imum.{_suffix(dtype)}"
-            return self.intrinsic(name, t, (t, b), (t, a), flags=flags)
+            # Either zero will do.
+            return self.intrinsic(name, t, (t, b), (t, a), flags=f"{flags}nsz ")
         # Both zeros give b: a form that any target can print with the same bits.
         # The intrinsic orders zeros, which doubles its cost.
         less = self.line(f"fcmp {'olt' if op == 'min' else 'ogt'} {t} {a}, {b}")

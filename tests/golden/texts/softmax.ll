@@ -1,14 +1,14 @@
-define i32 @nest_48cd8ad8838ed68352e8c852(ptr noalias %words, i64 %lo, i64 %hi) #1 {
+define i32 @nest_18ff54b6414a402c3faec62b(ptr noalias %words, i64 %lo, i64 %hi) #1 {
   %p.b0 = getelementptr inbounds i64, ptr %words, i64 0
   %b0 = load ptr, ptr %p.b0, align 8
   %p.b1 = getelementptr inbounds i64, ptr %words, i64 1
   %b1 = load ptr, ptr %p.b1, align 8
   %p.w0 = getelementptr inbounds i64, ptr %words, i64 2
   %w0 = load i64, ptr %p.w0, align 8
-  call void @nest_48cd8ad8838ed68352e8c852_body(ptr %b0, ptr %b1, i64 %w0, i64 %lo, i64 %hi)
+  call void @nest_18ff54b6414a402c3faec62b_body(ptr %b0, ptr %b1, i64 %w0, i64 %lo, i64 %hi)
   ret i32 0
 }
-define internal void @nest_48cd8ad8838ed68352e8c852_body(ptr noalias captures(none) readonly %b0, ptr noalias captures(none)  %b1, i64 %w0, i64 %lo, i64 %hi) #0 {
+define internal void @nest_18ff54b6414a402c3faec62b_body(ptr noalias captures(none) readonly %b0, ptr noalias captures(none)  %b1, i64 %w0, i64 %lo, i64 %hi) #0 {
 entry:
   %v4 = icmp slt i64 %lo, %hi
   br i1 %v4, label %head1, label %after3
@@ -68,7 +68,7 @@ head21:
   %v57 = fmul float %v55, %v56
   %v58 = getelementptr inbounds float, ptr %b1, i64 %v29
   store float %v57, ptr %v58, align 4, !llvm.access.group !4
-  %v59 = fadd reassoc nsz float %a27, %v57
+  %v59 = fadd reassoc float %a27, %v57
   br label %latch22
 latch22:
   %n26 = add nuw nsw i64 %i25, 1

@@ -1,14 +1,14 @@
-define i32 @nest_cd1ff352f1862d9b32ba64f9(ptr noalias %words, i64 %lo, i64 %hi) #1 {
+define i32 @nest_aa32901dc56d4b48b4c22d7e(ptr noalias %words, i64 %lo, i64 %hi) #1 {
   %p.b0 = getelementptr inbounds i64, ptr %words, i64 0
   %b0 = load ptr, ptr %p.b0, align 8
   %p.b1 = getelementptr inbounds i64, ptr %words, i64 1
   %b1 = load ptr, ptr %p.b1, align 8
   %p.w0 = getelementptr inbounds i64, ptr %words, i64 2
   %w0 = load i64, ptr %p.w0, align 8
-  call void @nest_cd1ff352f1862d9b32ba64f9_body(ptr %b0, ptr %b1, i64 %w0, i64 %lo, i64 %hi)
+  call void @nest_aa32901dc56d4b48b4c22d7e_body(ptr %b0, ptr %b1, i64 %w0, i64 %lo, i64 %hi)
   ret i32 0
 }
-define internal void @nest_cd1ff352f1862d9b32ba64f9_body(ptr noalias captures(none) readonly %b0, ptr noalias captures(none) writeonly %b1, i64 %w0, i64 %lo, i64 %hi) #0 {
+define internal void @nest_aa32901dc56d4b48b4c22d7e_body(ptr noalias captures(none) readonly %b0, ptr noalias captures(none) writeonly %b1, i64 %w0, i64 %lo, i64 %hi) #0 {
 entry:
   %v4 = icmp slt i64 0, %w0
   br i1 %v4, label %head1, label %after3
@@ -17,7 +17,7 @@ head1:
   %a7 = phi float [ 0x0000000000000000, %entry ], [ %v10, %latch2 ]
   %v8 = getelementptr inbounds float, ptr %b0, i64 %i5
   %v9 = load float, ptr %v8, align 4, !llvm.access.group !0
-  %v10 = fadd reassoc nsz float %a7, %v9
+  %v10 = fadd reassoc float %a7, %v9
   br label %latch2
 latch2:
   %n6 = add nuw nsw i64 %i5, 1
