@@ -17,7 +17,7 @@ from rxcore.ops.largest_mask import largest_mask
 from rxcore.prune.allocate import Method, allocate
 from rxcore.prune.apply import apply, mask_gradients, prunable
 from rxcore.prune.connections import change_connections
-from rxcore.prune.leaves import float_leaves, known
+from rxcore.prune.leaves import float_leaves, known, refuse_nan
 from rxcore.prune.sparse_state import RigL, SparseState
 
 __all__ = ["due", "rigl_init", "rigl_step", "set_step", "train_step"]
@@ -60,7 +60,8 @@ def rigl_init(
         A `SparseState`.
 
     Raises:
-        UserError: when a number is out of range or a choice unknown.
+        UserError: when a number is out of range or a choice unknown, or when weights
+            that are NaN are to be compared (without a key).
         DTypeError: when a selected leaf is not real floating.
 
     Example:
@@ -84,6 +85,8 @@ def rigl_init(
         grads = _where_chosen(chosen, grads, call)
     counts = allocate(chosen, sparsity, allocation, grads=grads, power=power)
     leaves, treedef = float_leaves(chosen, call)
+    if key is None:
+        refuse_nan(leaves, chosen, call)
     numbers = tree.leaves(counts)
     keys = None if key is None else random.split(key, max(len(leaves), 1))
     masks = _first_masks(leaves, numbers, keys)

@@ -368,3 +368,11 @@ def test_steps_need_a_state_and_gradients():
         rx.rigl_step(state, params, None)
     with pytest.raises(errors.UserError, match=r"prune.set_step: state is a NoneType"):
         prune.set_step(None, params, key=rx.random.key(0))
+
+
+def test_weights_that_are_nan_are_not_the_largest():
+    w = np.ones((3, 4), np.float32)
+    w[1, 2] = np.nan
+    with pytest.raises(errors.UserError, match=r"rigl_init: 1 of 12 scores .* are NaN"):
+        prune.rigl_init(w, 0.5)
+    assert int(prune.rigl_init(w, 0.5, key=rx.random.key(0)).masks.sum()) == 6
