@@ -26,7 +26,7 @@ from rxcore.sparse.checks import (
     check_shape,
 )
 from rxcore.sparse.csr import left_product, scaled
-from rxcore.sparse.dense import line_of_each, places_of
+from rxcore.sparse.dense import line_of_each, near, picked, places_of
 from rxcore.sparse.held import (
     Fixed,
     assembled,
@@ -181,9 +181,10 @@ class BSR:
         """Return the dense matrix; blocks at equal places add up."""
         rows, columns = self.blocks
         b = self.block
-        row = line_of_each(self.indptr, self.nse)
+        row = near(line_of_each(self.indptr, self.nse), self.data)
+        names = near(self.indices, self.data)
         zeros = rnp.zeros((rows, columns, b, b), self.data.dtype)
-        whole = zeros.at[row, self.indices].add(self.data, mode="drop")
+        whole = zeros.at[row, names].add(self.data, mode="drop")
         whole = whole.transpose((0, 2, 1, 3)).reshape((rows * b, columns * b))
         return whole[: self.shape[0], : self.shape[1]]
 
@@ -262,7 +263,7 @@ class BSR:
         line, place = places_of(indices.host, indptr.host, others)
         ends = np.searchsorted(line, np.arange(lines + 1))
         whole = place.size == self.nse
-        data = self.data if whole else rnp.take(self.data, asarray(place), 0)
+        data = self.data if whole else picked(self.data, asarray(place))
         return BSR(data, indices.host[place], ends, self.shape)
 
     def padded(self, nse: int | None = None) -> BSR:
@@ -285,7 +286,7 @@ class BSR:
     def T(self) -> BSR:  # noqa: N802 - NumPy's name
         """The transposed matrix; the order of a fixed pattern is computed once."""
         plan = transposed(self.indices, self.indptr, self.blocks[1])
-        data = rnp.take(self.data, plan.places, 0, mode="clip").transpose((0, 2, 1))
+        data = picked(self.data, plan.places).transpose((0, 2, 1))
         names, ends = plan.indices, plan.indptr
         if self.is_fixed:
             names, ends = fix(names), fix(ends)

@@ -12,7 +12,7 @@ from rxcore.runtime.array import Array, asarray
 from rxcore.sparse.bsr import BSR, block_pattern, check_block
 from rxcore.sparse.coo import COO, rows_of_coo
 from rxcore.sparse.csr import CSC, CSR
-from rxcore.sparse.dense import line_of_each
+from rxcore.sparse.dense import line_of_each, near, picked
 from rxcore.sparse.held import assembled, fix
 
 __all__ = ["canonical", "sort_indices", "to_bsr", "to_coo", "to_csc", "to_csr"]
@@ -107,9 +107,9 @@ def to_bsr(a: Sparse, block: int = 32) -> BSR:
     data = coo.data
     if not inside.all():
         kept = np.flatnonzero(inside).astype(np.int32)
-        data = rnp.take(data, asarray(kept), 0, mode="clip")
+        data = picked(data, asarray(kept))
     flat = rnp.zeros(pattern[0].size * block * block, data.dtype)
-    flat = flat.at[asarray(place.astype(np.int32))].add(data)
+    flat = flat.at[near(asarray(place.astype(np.int32)), data)].add(data)
     blocks = flat.reshape((pattern[0].size, block, block))
     return BSR(blocks, *pattern, coo.shape)
 
@@ -127,7 +127,7 @@ def _rows_of_blocks(a: BSR) -> CSR:
     order = kept[np.argsort(row[kept], kind="stable")]
     starts = np.searchsorted(row[order], np.arange(rows + 1))
     place = asarray(order.astype(np.int32))
-    data = rnp.take(a.data.reshape(-1), place, 0, mode="clip")
+    data = picked(a.data.reshape(-1), place)
     return CSR(data, column[order], starts, a.shape)
 
 
@@ -174,14 +174,18 @@ def canonical(a: Any) -> Any:
         if new.all():
             return made
         which = asarray((np.cumsum(new) - 1).astype(np.int32))
-        data = rnp.zeros(int(new.sum()), made.dtype).at[which].add(made.data)
+        data = (
+            rnp.zeros(int(new.sum()), made.dtype)
+            .at[near(which, made.data)]
+            .add(made.data)
+        )
         starts = np.searchsorted(line[new], np.arange(lines + 1))
         return made.remade(data, fix(names[new]), fix(starts.astype(np.int32)))
     first = rnp.ones(min(made.nse, 1), dtypes.bool_)
     steps = (line[1:] != line[:-1]) | (names[1:] != names[:-1])
     new = rnp.concatenate([first, steps])
     which = rnp.cumsum(new.astype(dtypes.int32)) - 1
-    data = rnp.zeros(made.nse, made.dtype).at[which].add(made.data)
+    data = rnp.zeros(made.nse, made.dtype).at[near(which, made.data)].add(made.data)
     beyond = rnp.full(made.nse, made.other_size, dtypes.int32)
     kept = beyond.at[which].set(names)
     kept_line = rnp.full(made.nse, lines, dtypes.int32).at[which].set(line)
@@ -199,15 +203,15 @@ def _ordered(a: Any, call: str) -> tuple[Any, Any]:
         if (order[1:] > order[:-1]).all():
             return a, line
         names = fix(a.indices.host[order])
-        data = rnp.take(a.data, asarray(order), 0, mode="clip")
+        data = picked(a.data, asarray(order))
         return a.remade(data, names, a._indptr), line
+    line = near(line, a.indices)
     by_name = rnp.argsort(a.indices)
-    line = rnp.take(line, by_name, 0, mode="clip")
+    line = picked(line, by_name)
     by_line = rnp.argsort(line)
-    order = rnp.take(by_name, by_line, 0, mode="clip")
-    data = rnp.take(a.data, order, 0, mode="clip")
-    names = rnp.take(a.indices, order, 0, mode="clip")
-    line = rnp.take(line, by_line, 0, mode="clip")
+    order = picked(by_name, by_line)
+    data, names = picked(a.data, order), picked(a.indices, order)
+    line = picked(line, by_line)
     return a.remade(data, names, a.indptr), line
 
 

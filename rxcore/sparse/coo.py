@@ -19,7 +19,7 @@ from rxcore.sparse.checks import (
     check_shape,
 )
 from rxcore.sparse.csr import CSR, left_product, scaled, times
-from rxcore.sparse.dense import dense_elements, scattered
+from rxcore.sparse.dense import dense_elements, picked, scattered
 from rxcore.sparse.held import (
     Fixed,
     assembled,
@@ -180,7 +180,7 @@ class COO:
         data = self.data
         if not inside.all():
             place = asarray(np.flatnonzero(inside).astype(np.int32))
-            data, row, column = rnp.take(data, place, 0), row[inside], column[inside]
+            data, row, column = picked(data, place), row[inside], column[inside]
         return COO(data, row, column, self.shape)
 
     def padded(self, nse: int | None = None) -> COO:
@@ -232,15 +232,15 @@ def rows_of_coo(a: COO) -> CSR:
         if (order[1:] > order[:-1]).all():
             data, names = a.data, a.column
         else:
-            data = rnp.take(a.data, asarray(order.astype(np.int32)), 0, mode="clip")
+            data = picked(a.data, asarray(order.astype(np.int32)))
             names = asarray(a.column.host[order])
         ends: Any = asarray(starts)
     else:
         order = rnp.argsort(a.row)
-        data = rnp.take(a.data, order, 0, mode="clip")
-        names = rnp.take(a.column, order, 0, mode="clip")
+        data = picked(a.data, order)
+        names = picked(a.column, order)
         counted = rnp.arange(rows + 1, dtype=dtypes.int32)
-        ends = rnp.searchsorted(rnp.take(a.row, order, 0, mode="clip"), counted)
+        ends = rnp.searchsorted(picked(a.row, order), counted)
     if a.is_fixed:
         names, ends = fix(names), fix(ends)
     made: CSR = assembled(CSR, data=data, _indices=names, _indptr=ends, shape=a.shape)

@@ -26,7 +26,13 @@ from rxcore.sparse.checks import (
     check_shape,
     is_increasing,
 )
-from rxcore.sparse.dense import dense_elements, line_of_each, places_of, scattered
+from rxcore.sparse.dense import (
+    dense_elements,
+    line_of_each,
+    picked,
+    places_of,
+    scattered,
+)
 from rxcore.sparse.held import (
     Fixed,
     assembled,
@@ -171,7 +177,7 @@ class Compressed:
         line, place = places_of(indices.host, indptr.host, self._lines[1])
         ends = np.searchsorted(line, np.arange(self._lines[0] + 1))
         whole = place.size == self.nse
-        data = self.data if whole else rnp.take(self.data, asarray(place), 0)
+        data = self.data if whole else picked(self.data, asarray(place))
         return type(self)(data, indices.host[place], ends, self.shape)
 
     def padded(self, nse: int | None = None) -> Any:
@@ -212,7 +218,7 @@ class Compressed:
         settle = fix if self.is_fixed else _as_it_is
         return assembled(
             cls,
-            data=rnp.take(self.data, plan.places, 0, mode="clip"),
+            data=picked(self.data, plan.places),
             _indices=settle(plan.indices.astype(dtypes.int32)),
             _indptr=settle(plan.indptr),
             shape=self.shape,

@@ -11,8 +11,16 @@ from rxcore import numpy as rnp
 from rxcore.base import dtypes, errors
 from rxcore.ops.csr_pattern import counted_elements
 from rxcore.runtime.array import Array, asarray
+from rxcore.trace.device_put import device_put
 
-__all__ = ["dense_elements", "line_of_each", "places_of", "scattered"]
+__all__ = [
+    "dense_elements",
+    "line_of_each",
+    "near",
+    "picked",
+    "places_of",
+    "scattered",
+]
 
 
 def dense_elements(x: Any, nse: int | None, call: str) -> tuple[Any, Any, Any]:
@@ -57,7 +65,22 @@ def dense_elements(x: Any, nse: int | None, call: str) -> tuple[Any, Any, Any]:
 def scattered(data: Any, row: Any, column: Any, shape: tuple[int, int]) -> Any:
     """Return the dense matrix; elements at equal places add up."""
     zeros = rnp.zeros(shape, data.dtype)
-    return zeros.at[row, column].add(data, mode="drop")
+    return zeros.at[near(row, data), near(column, data)].add(data, mode="drop")
+
+
+def near(places: Any, like: Any) -> Any:
+    """Return places where an array is: eager ops want both on one device.
+
+    A pattern that is part of the structure stays on the host when values move.
+    """
+    if not (isinstance(places, Array) and isinstance(like, Array)):
+        return places
+    return places if places.home is like.home else device_put(places, like.device)
+
+
+def picked(x: Any, places: Any) -> Any:
+    """Return the elements of an array at places that exist, in their order."""
+    return rnp.take(x, near(places, x), 0, mode="clip")
 
 
 def places_of(indices: Any, indptr: Any, others: int) -> tuple[Any, Any]:

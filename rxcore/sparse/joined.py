@@ -10,7 +10,7 @@ from rxcore import numpy as rnp
 from rxcore.base import dtypes, errors
 from rxcore.ops.families import promote
 from rxcore.runtime.array import asarray
-from rxcore.sparse.dense import line_of_each
+from rxcore.sparse.dense import line_of_each, near, picked
 from rxcore.sparse.held import fix
 
 __all__ = ["added"]
@@ -66,7 +66,7 @@ def _fixed_sum(a: Any, b: Any, call: str) -> Any:
         there = place < key.size
         there[there] = key[place[there]] == every[there]
         source = asarray(np.where(there, place, key.size).astype(np.int32))
-        part = rnp.take(m.data, source, 0, mode="fill", fill_value=0)
+        part = rnp.take(m.data, near(source, m.data), 0, mode="fill", fill_value=0)
         total = part if total is None else total + part
     starts = np.searchsorted(every, np.arange(lines + 1) * max(others, 1))
     names = (every % max(others, 1)).astype(np.int32)
@@ -78,9 +78,9 @@ def _padded_sum(a: Any, b: Any) -> Any:
     lines = a.indptr.shape[0] - 1
     line = rnp.concatenate([line_of_each(m.indptr, m.nse) for m in (a, b)])
     order = rnp.argsort(line)
-    data = rnp.take(rnp.concatenate([a.data, b.data]), order, 0, mode="clip")
-    names = rnp.concatenate([a.indices, b.indices])
-    names = rnp.take(names, order, 0, mode="clip")
+    data = picked(rnp.concatenate([a.data, b.data]), order)
+    names = rnp.concatenate([a.indices, near(b.indices, a.indices)])
+    names = picked(names, order)
     counted = rnp.arange(lines + 1, dtype=dtypes.int32)
-    starts = rnp.searchsorted(rnp.take(line, order, 0, mode="clip"), counted)
+    starts = rnp.searchsorted(picked(line, order), counted)
     return a.remade(data, names, starts)

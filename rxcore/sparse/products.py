@@ -14,7 +14,7 @@ from rxcore.sparse.compiled import run
 from rxcore.sparse.convert import to_csc, to_csr
 from rxcore.sparse.coo import COO
 from rxcore.sparse.csr import CSC, CSR
-from rxcore.sparse.dense import line_of_each
+from rxcore.sparse.dense import line_of_each, near
 from rxcore.sparse.joined import added
 from rxcore.trace.bind import as_numeric
 
@@ -226,7 +226,7 @@ def _scaled_lines(a: Any, factors: Any, axis: int, call: str) -> Any:
             f"{call}: a matrix of shape {a.shape} needs factors of shape"
             f" ({a.shape[axis]},), got {factors.shape}"
         )
-    place = _names(a)[axis]
+    place = near(_names(a)[axis], factors)
     return a.with_data(a.data * rnp.take(factors, place, 0, mode="fill", fill_value=0))
 
 
