@@ -136,6 +136,11 @@ def stdp(
             "stdp: w_min must lie below w_max and mu must not be negative, got"
             f" w_min={w_min}, w_max={w_max}, mu={mu}"
         )
+    if mu and math.inf in (w_max, -w_min):
+        raise errors.UserError(
+            f"stdp: mu={mu} takes what is left to w_min and w_max, so they must be"
+            f" finite, got w_min={w_min} and w_max={w_max}"
+        )
     rule = _Rule(
         decay_pre=_decay("tau_pre", tau_pre, dt, discretization),
         decay_post=_decay("tau_post", tau_post, dt, discretization),

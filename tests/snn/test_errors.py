@@ -135,6 +135,12 @@ WRONG: list[Case] = [
         "stdp: a_plus must be finite, got nan",
     ),
     (
+        lambda: pair(mu=0.5, w_max=math.inf),
+        errors.UserError,
+        "stdp: mu=0.5 takes what is left to w_min and w_max, so they must be finite,"
+        " got w_min=0.0 and w_max=inf",
+    ),
+    (
         lambda: pair(tau_pre="slow"),
         errors.UserError,
         "stdp: tau_pre must be a number, got str",
