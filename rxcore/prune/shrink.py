@@ -218,7 +218,12 @@ def _layer(item: Any, mask: Any, place: int) -> _Layer:
 def _activations(given: Any, count: int) -> list[Activation | None]:
     if given is None or callable(given):
         return [given] * count
-    found = list(given)
+    found = [] if isinstance(given, str) else list(given)
+    if isinstance(given, str) or any(a is not None and not callable(a) for a in found):
+        raise errors.UserError(
+            f"{CALL}: activation={given!r}; expected a function of arrays, such as"
+            " rx.nn.relu, or one for each gap"
+        )
     if len(found) != count:
         raise errors.UserError(
             f"{CALL}: {len(found)} activations for {count} gaps between layers; give"

@@ -102,7 +102,7 @@ def quantize(
     guarded = scale is not None and known(x) is None
     made = _quantized(x, scale, zero_point, key, spec=spec, guarded=guarded)
     if scale is None:
-        check_finite_scale(made.scale, call, "x has infinite elements; ")
+        check_finite_scale(made.scale, call, "the range of x is not finite; ")
     return made  # type: ignore[no-any-return]
 
 

@@ -230,3 +230,12 @@ W = np.ones((2, 3), np.float32)
 def test_message(call, kind, text):
     with pytest.raises(kind, match=text):
         call()
+
+
+def test_activations_are_functions():
+    layers = [{"weight": np.ones((2, 3))}, {"weight": np.ones((3, 1))}]
+    for activation in ("relu", ["relu"]):
+        with pytest.raises(
+            errors.UserError, match=r"prune.shrink: activation=.*expect"
+        ):
+            prune.shrink(layers, activation=activation)

@@ -107,10 +107,14 @@ def test_infinity_in_x() -> None:
     x = X.copy()
     x[0, 0] = np.inf
     text = (
-        "quantize: x has infinite elements; scale[0, 0] is inf; expected positive"
+        "quantize: the range of x is not finite; scale[0, 0] is inf; expected positive"
         " finite scales"
     )
     refused(errors.UserError, text, quantize, x, QuantSpec())
+    # Numbers are finite, but not their distance in float32.
+    wide = np.array([[-3e38, 3e38]], np.float32)
+    spec = QuantSpec(symmetric=False, profile="torch")
+    refused(errors.UserError, text, quantize, wide, spec)
     assert np.asarray(quantize(x, QuantSpec(), scale=1.0).codes)[0, 0] == 127
 
 
