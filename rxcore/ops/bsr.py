@@ -130,7 +130,7 @@ def _batch(args: Any, dims: Any, *, shape: Shape) -> Any:
     x = maps.reshape(x, (count * x.shape[1], *x.shape[2:]))
     wide = (count * rows, count * columns)
     out = bsr_matmul.bind(flat, names, ends, x, shape=wide)
-    return maps.reshape(out, (count, out.shape[0] // count, *out.shape[1:])), 0
+    return maps.reshape(out, (count, rows * data.shape[2], *out.shape[1:])), 0
 
 
 def _plan(data: Type, indices: Type, indptr: Type, x: Type, *, shape: Shape) -> Any:

@@ -224,6 +224,18 @@ def test_products_from_the_left(a: CSR, draws: st.DataObject) -> None:
                 same(found, x @ dense(a))
 
 
+@pytest.mark.parametrize(
+    "convert", [sparse.to_csc, sparse.to_coo, lambda a: sparse.to_bsr(a, 16)]
+)
+def test_vmap_over_no_values_at_all(convert: Any) -> None:
+    a = convert(CSR([1.0, 2.0], [0, 2], [0, 1, 2], (2, 3)))
+    x = rnp.ones((3, 4))
+    none = rnp.zeros((0, *a.data.shape))
+    assert rx.vmap(lambda v: a.with_data(v) @ x)(none).shape == (0, 2, 4)
+    pairs = rx.vmap(lambda y: sparse.sddmm(y, x, a).data)(rnp.zeros((0, 2, 4)))
+    assert pairs.shape == none.shape
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "int64", "uint64"])
 def test_indices_of_any_integers_become_int32(dtype: str) -> None:
     names, ends = (rnp.asarray(np.array(n, dtype)) for n in ([0, 2, 1], [0, 2, 3]))
