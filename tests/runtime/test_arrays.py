@@ -168,8 +168,8 @@ def test_the_buffer_protocol() -> None:
 def test_large_copies_begin_on_cache_lines(dtype: Any) -> None:
     for shape in ((9000,), (140, 90), (90, 140)):
         x = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
-        for given in (x, x.T, x[::2]):
-            made = np.asarray(rx.asarray(given))
+        for found in (x, x.T, x[::2]):
+            made = np.asarray(rx.asarray(found))
             assert made.ctypes.data % 64 == 0
             assert not made.flags.writeable
-            np.testing.assert_array_equal(made, given)
+            np.testing.assert_array_equal(made, found)

@@ -1,4 +1,4 @@
-"""Floats become integers as the reference has it: at the limits, beyond them, for NaN."""
+"""Floats become integers as the reference has it: at limits, beyond them, for NaN."""
 
 from __future__ import annotations
 
