@@ -193,5 +193,6 @@ ROWS = (
         must=(Ratio(2.5, ("own dense",)),),
         aim=(Ratio(3.4, ("own dense",)),),
         tolerance=Tolerance(rtol=1e-4, atol=1e-4),
+        wait_each=False,
     ),
 )

@@ -24,6 +24,8 @@ RATE = 1e-3
 # Shares of training: where pruning begins, and where masks stay as they are.
 BEGIN, END = 0.2, 0.75
 EVERY = 20
+# Steps from one removal to the next: small ones often beat large ones seldom.
+REMOVED_EVERY = 10
 # Small networks want many weights tried: half of the active ones at first, and as many
 # small negative ones as small positive ones.
 FRACTION = 0.5
@@ -85,8 +87,9 @@ def train_pruned(
     optimizer = optim.adam(RATE)
     total = steps_of(data, epochs)
     begin = int(BEGIN * total)
-    end = begin + max(int((END - BEGIN) * total) // EVERY, 1) * EVERY
-    schedule = prune.cubic(begin, end, EVERY, final=sparsity)
+    every = REMOVED_EVERY
+    end = begin + max(int((END - BEGIN) * total) // every, 1) * every
+    schedule = prune.cubic(begin, end, every, final=sparsity)
     pruner = prune.gradual(schedule)
     moved = adam_step(optimizer, loss_of())
 

@@ -40,7 +40,7 @@ from rxcore.trace.bind import as_numeric
 
 __all__ = ["BLOCKS", "BSR"]
 
-scipy_sparse = LazyModule("scipy.sparse", extra="peers")
+scipy_sparse = LazyModule("scipy.sparse", extra="scipy")
 
 BLOCKS = (16, 32, 64)
 """Sizes of blocks: whole vectors, and whole parts of a 64-wide wavefront."""

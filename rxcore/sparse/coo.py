@@ -32,7 +32,7 @@ from rxcore.sparse.held import (
 
 __all__ = ["COO", "rows_of_coo"]
 
-scipy_sparse = LazyModule("scipy.sparse", extra="peers")
+scipy_sparse = LazyModule("scipy.sparse", extra="scipy")
 
 
 @register

@@ -47,7 +47,7 @@ from rxcore.trace.bind import as_numeric
 
 __all__ = ["CSC", "CSR", "Compressed", "left_product", "scaled", "times"]
 
-scipy_sparse = LazyModule("scipy.sparse", extra="peers")
+scipy_sparse = LazyModule("scipy.sparse", extra="scipy")
 
 _STATIC = {"static": True}
 
