@@ -31,7 +31,7 @@ from rxcore.ops.csr_pattern import (
     valid_elements,
 )
 from rxcore.ops.einsum import einsum
-from rxcore.ops.families import Linear, number
+from rxcore.ops.families import Linear, number, product_rule
 from rxcore.ops.gather import take
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.trace.capture import capture
@@ -86,16 +86,7 @@ def _reference(data: Any, indices: Any, indptr: Any, x: Any, *, shape: Shape) ->
 
 
 def _jvp(primals: Any, tangents: Any, *, shape: Shape) -> Any:
-    data, indices, indptr, x = primals
-    t, _, _, u = tangents
-    out = bsr_matmul.bind(*primals, shape=shape)
-    first = None if t is None else bsr_matmul.bind(t, indices, indptr, x, shape=shape)
-    second = (
-        None if u is None else bsr_matmul.bind(data, indices, indptr, u, shape=shape)
-    )
-    if first is None or second is None:
-        return out, second if first is None else first
-    return out, REGISTRY["add"].bind(first, second)
+    return product_rule(bsr_matmul, primals, tangents, shape=shape)
 
 
 def _transpose(
@@ -233,14 +224,7 @@ def _sampled_composed(x: Any, y: Any, indices: Any, indptr: Any, block: int) -> 
 
 
 def _sampled_jvp(primals: Any, tangents: Any, *, block: int) -> Any:
-    x, y, indices, indptr = primals
-    t, u = tangents[:2]
-    out = bsr_sddmm.bind(*primals, block=block)
-    first = None if t is None else bsr_sddmm.bind(t, y, indices, indptr, block=block)
-    second = None if u is None else bsr_sddmm.bind(x, u, indices, indptr, block=block)
-    if first is None or second is None:
-        return out, second if first is None else first
-    return out, REGISTRY["add"].bind(first, second)
+    return product_rule(bsr_sddmm, primals, tangents, block=block)
 
 
 def _sampled_transpose(

@@ -24,7 +24,7 @@ from rxcore.ir.graph import Equation, Operand
 from rxcore.ir.primitive import REGISTRY, Expand, Native, Primitive
 from rxcore.ir.types import Type
 from rxcore.ops import shape as maps
-from rxcore.ops.families import Linear
+from rxcore.ops.families import Linear, product_rule
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.trace.capture import capture
 from rxcore_kernels.plan import In, Out, Plan, Scratch, Word
@@ -134,14 +134,7 @@ def _reference(x: Any, y: Any, *, x_labels: str, y_labels: str, out_labels: str)
 
 def _jvp_of(made: Any) -> Any:
     def jvp(primals: Any, tangents: Any, **labels: str) -> Any:
-        (x, y), (t, u) = primals, tangents
-        op = made()
-        out = op.bind(x, y, **labels)
-        first = None if t is None else op.bind(t, y, **labels)
-        second = None if u is None else op.bind(x, u, **labels)
-        if first is None or second is None:
-            return out, second if first is None else first
-        return out, REGISTRY["add"].bind(first, second)
+        return product_rule(made(), primals, tangents, **labels)
 
     return jvp
 

@@ -26,7 +26,7 @@ from rxcore.ir.primitive import REGISTRY, Expand, Native, Primitive
 from rxcore.ir.types import Type
 from rxcore.ops import shape as maps
 from rxcore.ops.contract import bind_contract, letter
-from rxcore.ops.families import Linear, number
+from rxcore.ops.families import Linear, number, product_rule
 from rxcore.ops.iota import broadcasted_iota
 from rxcore.ops.samples import Case, Samples, draw
 from rxcore.trace.capture import capture
@@ -212,14 +212,7 @@ _OPERANDS = {"y": ("x", "w"), "x": ("y", "w"), "w": ("x", "y")}
 
 def _jvp(role: str) -> Callable[..., Any]:
     def jvp(primals: Any, tangents: Any, **window: Any) -> Any:
-        (a, b), (t, u) = primals, tangents
-        op = REGISTRY[_NAMES[role]]
-        out = op.bind(a, b, **window)
-        first = None if t is None else op.bind(t, b, **window)
-        second = None if u is None else op.bind(a, u, **window)
-        if first is None or second is None:
-            return out, second if first is None else first
-        return out, REGISTRY["add"].bind(first, second)
+        return product_rule(REGISTRY[_NAMES[role]], primals, tangents, **window)
 
     return jvp
 

@@ -16,7 +16,7 @@ import numpy as np
 from rxcore.base import dtypes, errors
 from rxcore.base.dtypes import DType
 from rxcore.base.lazy import LazyModule
-from rxcore.ir.primitive import REGISTRY, Native, Primitive
+from rxcore.ir.primitive import Native, Primitive
 from rxcore.ir.types import Type
 from rxcore.ops import shape as maps
 from rxcore.ops.csr_pattern import (
@@ -29,7 +29,7 @@ from rxcore.ops.csr_pattern import (
     row_bounds,
     transposed,
 )
-from rxcore.ops.families import Linear
+from rxcore.ops.families import Linear, product_rule
 from rxcore.ops.samples import Case, Samples, draw
 
 if TYPE_CHECKING:
@@ -111,16 +111,7 @@ def _reference(data: Any, indices: Any, indptr: Any, x: Any, *, shape: Shape) ->
 
 
 def _jvp(primals: Any, tangents: Any, *, shape: Shape) -> Any:
-    data, indices, indptr, x = primals
-    t, _, _, u = tangents
-    out = csr_matmul.bind(*primals, shape=shape)
-    first = None if t is None else csr_matmul.bind(t, indices, indptr, x, shape=shape)
-    second = (
-        None if u is None else csr_matmul.bind(data, indices, indptr, u, shape=shape)
-    )
-    if first is None or second is None:
-        return out, second if first is None else first
-    return out, REGISTRY["add"].bind(first, second)
+    return product_rule(csr_matmul, primals, tangents, shape=shape)
 
 
 def _transpose(
@@ -240,14 +231,7 @@ def _sampled_reference(x: Any, y: Any, indices: Any, indptr: Any) -> Any:
 
 
 def _sampled_jvp(primals: Any, tangents: Any) -> Any:
-    x, y, indices, indptr = primals
-    t, u = tangents[:2]
-    out = csr_sddmm.bind(*primals)
-    first = None if t is None else csr_sddmm.bind(t, y, indices, indptr)
-    second = None if u is None else csr_sddmm.bind(x, u, indices, indptr)
-    if first is None or second is None:
-        return out, second if first is None else first
-    return out, REGISTRY["add"].bind(first, second)
+    return product_rule(csr_sddmm, primals, tangents)
 
 
 def _sampled_transpose(ct: Any, x: Any, y: Any, indices: Any, indptr: Any) -> Any:

@@ -6,6 +6,7 @@ derivative for each operand; types, broadcasting, batching and halves come from 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from typing import Any
@@ -46,6 +47,22 @@ class Linear:
 
     def __init__(self, type: Type) -> None:
         self.type = type
+
+
+def product_rule(
+    op: Primitive, primals: Sequence[Any], tangents: Sequence[Any], **params: Any
+) -> tuple[Any, Any]:
+    """Return the result and tangent of an op that is linear in what moves.
+
+    Each tangent stands in its operand's place; the terms add up.
+    """
+    out = op.bind(*primals, **params)
+    terms = [
+        op.bind(*primals[:k], t, *primals[k + 1 :], **params)
+        for k, t in enumerate(tangents)
+        if t is not None
+    ]
+    return out, functools.reduce(REGISTRY["add"].bind, terms) if terms else None
 
 
 def zeros(type: Type) -> Any:
