@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from attrs import field, frozen
@@ -23,12 +23,10 @@ from rxcore.sparse.checks import (
     check_lengths,
     check_room,
     check_scipy,
-    check_shape,
 )
-from rxcore.sparse.csr import left_product, scaled
+from rxcore.sparse.csr import left_product
 from rxcore.sparse.dense import line_of_each, near, picked, places_of
 from rxcore.sparse.held import (
-    Fixed,
     assembled,
     fix,
     read,
@@ -36,6 +34,7 @@ from rxcore.sparse.held import (
     shared,
     shared_index,
 )
+from rxcore.sparse.matrix import Matrix
 from rxcore.trace.bind import as_numeric
 
 __all__ = ["BLOCKS", "BSR"]
@@ -48,7 +47,7 @@ BLOCKS = (16, 32, 64)
 
 @register
 @frozen(eq=False, repr=False)
-class BSR:
+class BSR(Matrix):
     """A sparse matrix of dense square blocks, in compressed rows of blocks.
 
     **Meaning**, with the dense matrix padded to whole blocks:
@@ -81,15 +80,15 @@ class BSR:
         256.0
     """
 
+    _VALUES: ClassVar[str] = "blocks"
+
     data: Any
     _indices: Any = field(converter=fix)
     _indptr: Any = field(converter=fix)
     shape: tuple[int, int] = field(metadata={"static": True})
 
     def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "shape", check_shape("BSR", self.shape))
-        if not hasattr(self.data, "dtype") or isinstance(self.data, np.ndarray):
-            object.__setattr__(self, "data", asarray(self.data))
+        self._settle()
         check_lengths("BSR", self.data, 3, indices=self.indices)
         check_block("BSR", self.data.shape[1])
         if self.data.shape[1] != self.data.shape[2]:
@@ -121,31 +120,8 @@ class BSR:
         """Where the rows of blocks begin, int32."""
         return read(self._indptr)
 
-    @property
-    def dtype(self) -> Any:
-        """The dtype of the values."""
-        return self.data.dtype
-
-    @property
-    def nse(self) -> int:
-        """Number of stored blocks, padding included."""
-        return int(self.data.shape[0])
-
-    @property
-    def is_fixed(self) -> bool:
-        """Whether the pattern is part of the structure."""
-        return isinstance(self._indices, Fixed) and isinstance(self._indptr, Fixed)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of values and indices together."""
-        parts = (self.data, self.indices, self.indptr)
-        return sum(x.size * x.dtype.itemsize for x in parts)
-
-    def __repr__(self) -> str:
-        kind = "fixed" if self.is_fixed else "padded"
-        what = f"{self.dtype.name}{list(self.shape)}, nse={self.nse}"
-        return f"BSR({what} blocks of {self.block}, {kind} pattern)"
+    def _detail(self) -> str:
+        return f" blocks of {self.block}"
 
     @classmethod
     def from_dense(cls, x: Any, block: int = 32) -> BSR:
@@ -223,26 +199,6 @@ class BSR:
         parts = (a.data.host, a.indices.host, a.indptr.host)
         return scipy_sparse.bsr_array(parts, shape=a.shape, copy=False)
 
-    def with_data(self, data: Any) -> BSR:
-        """Return the matrix of the same pattern with other blocks.
-
-        Raises:
-            ShapeError: when the shapes differ.
-        """
-        data = rnp.asarray(data)
-        if data.shape != self.data.shape:
-            raise errors.ShapeError(
-                f"with_data: expected blocks of shape {self.data.shape}, got"
-                f" {data.shape}"
-            )
-        fields = {"_indices": self._indices, "_indptr": self._indptr}
-        made: BSR = assembled(BSR, data=data, **fields, shape=self.shape)
-        return made
-
-    def astype(self, dtype: Any) -> BSR:
-        """Return the matrix with its values in another dtype."""
-        return self.with_data(self.data.astype(dtype))
-
     def fixed(self) -> BSR:
         """Return the matrix with its pattern as part of the structure.
 
@@ -253,18 +209,13 @@ class BSR:
         """
         if self.is_fixed:
             return self
-        indices, indptr = self.indices, self.indptr
-        if not (isinstance(indices, Array) and isinstance(indptr, Array)):
-            raise errors.TraceError(
-                "fixed: the pattern is traced; call it outside of jit, on concrete"
-                " arrays"
-            )
+        indices, indptr = self._concrete_pattern()
         lines, others = self.blocks
-        line, place = places_of(indices.host, indptr.host, others)
+        line, place = places_of(indices, indptr, others)
         ends = np.searchsorted(line, np.arange(lines + 1))
         whole = place.size == self.nse
         data = self.data if whole else picked(self.data, asarray(place))
-        return BSR(data, indices.host[place], ends, self.shape)
+        return BSR(data, indices[place], ends, self.shape)
 
     def padded(self, nse: int | None = None) -> BSR:
         """Return the matrix with its pattern as leaves, and room for `nse` blocks.
@@ -278,8 +229,7 @@ class BSR:
             data = rnp.concatenate([data, blocks])
             beyond = rnp.full(room, self.blocks[1], dtypes.int32)
             indices = rnp.concatenate([indices, beyond])
-        fields = {"_indices": indices, "_indptr": self.indptr, "shape": self.shape}
-        made: BSR = assembled(BSR, data=data, **fields)
+        made: BSR = self._made(data=data, _indices=indices, _indptr=self.indptr)
         return made
 
     @property
@@ -293,17 +243,6 @@ class BSR:
         shape = self.shape[::-1]
         made: BSR = assembled(BSR, data=data, _indices=names, _indptr=ends, shape=shape)
         return made
-
-    def __mul__(self, factor: Any) -> BSR:
-        return self.with_data(scaled(self.data, factor, "BSR * s"))
-
-    __rmul__ = __mul__
-
-    # NumPy's arrays leave `x @ A` and `x * A` to the matrix.
-    __array_ufunc__ = None
-
-    def __neg__(self) -> BSR:
-        return self.with_data(-self.data)
 
     def __rmatmul__(self, x: Any) -> Any:
         return left_product(x, self)

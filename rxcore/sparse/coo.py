@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from attrs import field, frozen
 
 from rxcore import numpy as rnp
-from rxcore.base import dtypes, errors
+from rxcore.base import dtypes
 from rxcore.base.lazy import LazyModule
 from rxcore.runtime.array import Array, asarray
 from rxcore.sparse.checks import (
@@ -16,12 +16,10 @@ from rxcore.sparse.checks import (
     check_lengths,
     check_room,
     check_scipy,
-    check_shape,
 )
-from rxcore.sparse.csr import CSR, left_product, scaled, times
+from rxcore.sparse.csr import CSR, left_product, times
 from rxcore.sparse.dense import dense_elements, picked, scattered
 from rxcore.sparse.held import (
-    Fixed,
     assembled,
     fix,
     read,
@@ -29,6 +27,7 @@ from rxcore.sparse.held import (
     shared,
     shared_index,
 )
+from rxcore.sparse.matrix import Matrix
 
 __all__ = ["COO", "rows_of_coo"]
 
@@ -37,7 +36,7 @@ scipy_sparse = LazyModule("scipy.sparse", extra="scipy")
 
 @register
 @frozen(eq=False, repr=False)
-class COO:
+class COO(Matrix):
     """A sparse matrix as a list of elements in any order: for interchange.
 
     **Meaning**: `np.add.at(dense, (row, column), data)`
@@ -62,15 +61,15 @@ class COO:
                [5., 0.]], dtype=float32)
     """
 
+    _INDICES: ClassVar[tuple[str, str]] = ("_row", "_column")
+
     data: Any
     _row: Any = field(converter=fix)
     _column: Any = field(converter=fix)
     shape: tuple[int, int] = field(metadata={"static": True})
 
     def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "shape", check_shape("COO", self.shape))
-        if not hasattr(self.data, "dtype") or isinstance(self.data, np.ndarray):
-            object.__setattr__(self, "data", asarray(self.data))
+        self._settle()
         check_lengths("COO", self.data, 1, row=self.row, column=self.column)
         check_index("COO", "row", self._row, self.shape[0])
         check_index("COO", "column", self._column, self.shape[1])
@@ -84,32 +83,6 @@ class COO:
     def column(self) -> Any:
         """The columns of the elements, int32."""
         return read(self._column)
-
-    @property
-    def dtype(self) -> Any:
-        """The dtype of the values."""
-        return self.data.dtype
-
-    @property
-    def nse(self) -> int:
-        """Number of stored elements, padding included."""
-        return int(self.data.shape[0])
-
-    @property
-    def is_fixed(self) -> bool:
-        """Whether the pattern is part of the structure."""
-        return isinstance(self._row, Fixed) and isinstance(self._column, Fixed)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of values and indices together."""
-        parts = (self.data, self.row, self.column)
-        return sum(x.size * x.dtype.itemsize for x in parts)
-
-    def __repr__(self) -> str:
-        kind = "fixed" if self.is_fixed else "padded"
-        what = f"{self.dtype.name}{list(self.shape)}, nse={self.nse}"
-        return f"COO({what}, {kind} pattern)"
 
     @classmethod
     def from_dense(cls, x: Any, nse: int | None = None) -> COO:
@@ -139,26 +112,6 @@ class COO:
         places = (a.row.host, a.column.host)
         return scipy_sparse.coo_array((a.data.host, places), a.shape, copy=False)
 
-    def with_data(self, data: Any) -> COO:
-        """Return the matrix of the same pattern with other values.
-
-        Raises:
-            ShapeError: when the shapes differ.
-        """
-        data = rnp.asarray(data)
-        if data.shape != self.data.shape:
-            raise errors.ShapeError(
-                f"with_data: expected values of shape {self.data.shape}, got"
-                f" {data.shape}"
-            )
-        fields = {"_row": self._row, "_column": self._column, "shape": self.shape}
-        made: COO = assembled(COO, data=data, **fields)
-        return made
-
-    def astype(self, dtype: Any) -> COO:
-        """Return the matrix with its values in another dtype."""
-        return self.with_data(self.data.astype(dtype))
-
     def fixed(self) -> COO:
         """Return the matrix with its pattern as part of the structure.
 
@@ -169,12 +122,7 @@ class COO:
         """
         if self.is_fixed:
             return self
-        if not (isinstance(self.row, Array) and isinstance(self.column, Array)):
-            raise errors.TraceError(
-                "fixed: the pattern is traced; call it outside of jit, on concrete"
-                " arrays"
-            )
-        row, column = self.row.host, self.column.host
+        row, column = self._concrete_pattern()
         inside = (row >= 0) & (row < self.shape[0])
         inside &= (column >= 0) & (column < self.shape[1])
         data = self.data
@@ -193,27 +141,15 @@ class COO:
                 rnp.concatenate([part, rnp.full(room, size, dtypes.int32)])
                 for part, size in zip(parts, self.shape, strict=True)
             ]
-        fields = {"_row": parts[0], "_column": parts[1], "shape": self.shape}
-        made: COO = assembled(COO, data=data, **fields)
+        made: COO = self._made(data=data, _row=parts[0], _column=parts[1])
         return made
 
     @property
     def T(self) -> COO:  # noqa: N802 - NumPy's name
         """The transposed matrix: nothing moves."""
-        fields = {"data": self.data, "shape": self.shape[::-1]}
-        made: COO = assembled(COO, _row=self._column, _column=self._row, **fields)
+        turned = {"_row": self._column, "_column": self._row}
+        made: COO = self._made(**turned, shape=self.shape[::-1])
         return made
-
-    def __mul__(self, factor: Any) -> COO:
-        return self.with_data(scaled(self.data, factor, "COO * s"))
-
-    __rmul__ = __mul__
-
-    # NumPy's arrays leave `x @ A` and `x * A` to the matrix.
-    __array_ufunc__ = None
-
-    def __neg__(self) -> COO:
-        return self.with_data(-self.data)
 
     def __rmatmul__(self, x: Any) -> Any:
         return left_product(x, self)

@@ -23,7 +23,6 @@ from rxcore.sparse.checks import (
     check_lengths,
     check_room,
     check_scipy,
-    check_shape,
     is_increasing,
 )
 from rxcore.sparse.dense import (
@@ -43,9 +42,10 @@ from rxcore.sparse.held import (
     shared_index,
 )
 from rxcore.sparse.joined import added
+from rxcore.sparse.matrix import Matrix
 from rxcore.trace.bind import as_numeric
 
-__all__ = ["CSC", "CSR", "Compressed", "left_product", "scaled", "times"]
+__all__ = ["CSC", "CSR", "Compressed", "left_product", "times"]
 
 scipy_sparse = LazyModule("scipy.sparse", extra="scipy")
 
@@ -53,7 +53,7 @@ _STATIC = {"static": True}
 
 
 @frozen(eq=False, repr=False)
-class Compressed:
+class Compressed(Matrix):
     """What CSR and CSC share: `indptr` cuts the elements into lines.
 
     Lines are rows of a CSR, columns of a CSC; `indices` names the other axis.
@@ -66,9 +66,7 @@ class Compressed:
 
     def __attrs_post_init__(self) -> None:
         call = type(self).__name__
-        object.__setattr__(self, "shape", check_shape(call, self.shape))
-        if not hasattr(self.data, "dtype") or isinstance(self.data, np.ndarray):
-            object.__setattr__(self, "data", asarray(self.data))
+        self._settle()
         check_lengths(call, self.data, 1, indices=self.indices)
         lines, others = self._lines
         check_compressed(call, self._indptr, lines, self.data.shape[0])
@@ -88,75 +86,18 @@ class Compressed:
         """Where the lines begin among the elements, int32."""
         return read(self._indptr)
 
-    @property
-    def dtype(self) -> Any:
-        """The dtype of the values."""
-        return self.data.dtype
-
-    @property
-    def nse(self) -> int:
-        """Number of stored elements, padding included."""
-        return int(self.data.shape[0])
-
-    @property
-    def is_fixed(self) -> bool:
-        """Whether the pattern is part of the structure."""
-        return isinstance(self._indices, Fixed) and isinstance(self._indptr, Fixed)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of values and indices together."""
-        parts = (self.data, self.indices, self.indptr)
-        return sum(x.size * x.dtype.itemsize for x in parts)
-
-    def __repr__(self) -> str:
-        kind = "fixed" if self.is_fixed else "padded"
-        what = f"{self.dtype.name}{list(self.shape)}, nse={self.nse}"
-        return f"{type(self).__name__}({what}, {kind} pattern)"
-
-    def _made(self, **changes: Any) -> Any:
-        """Return a copy with other fields, as they are."""
-        names = ("data", "_indices", "_indptr", "shape")
-        fields = {name: getattr(self, name) for name in names}
-        return assembled(type(self), **{**fields, **changes})
-
     def remade(self, data: Any, indices: Any, indptr: Any) -> Any:
         """Return a matrix of the same shape with these fields, as they are."""
         return self._made(data=data, _indices=indices, _indptr=indptr)
 
     def has_pattern_of(self, other: Any) -> bool:
         """Say whether two matrices with fixed patterns have one pattern."""
-        mine, others = (self._indices, self._indptr), (other._indices, other._indptr)
-        return self.shape == other.shape and mine == others
+        return bool(self.shape == other.shape and self._held == other._held)
 
     @property
     def other_size(self) -> int:
         """How many different indices there are: the size of the axis not cut."""
         return self._lines[1]
-
-    def with_data(self, data: Any) -> Any:
-        """Return the matrix of the same pattern with other values.
-
-        Args:
-            data: of the shape of `self.data`, in any dtype.
-
-        Returns:
-            A matrix that shares the pattern.
-
-        Raises:
-            ShapeError: when the shapes differ.
-        """
-        data = data if hasattr(data, "ndim") else asarray(data)
-        if data.shape != self.data.shape:
-            raise errors.ShapeError(
-                f"with_data: expected values of shape {self.data.shape}, got"
-                f" {data.shape}"
-            )
-        return self._made(data=rnp.asarray(data))
-
-    def astype(self, dtype: Any) -> Any:
-        """Return the matrix with its values in another dtype."""
-        return self._made(data=self.data.astype(dtype))
 
     def fixed(self) -> Any:
         """Return the matrix with its pattern as part of the structure.
@@ -168,17 +109,12 @@ class Compressed:
         """
         if self.is_fixed:
             return self
-        indices, indptr = self.indices, self.indptr
-        if not (isinstance(indices, Array) and isinstance(indptr, Array)):
-            raise errors.TraceError(
-                "fixed: the pattern is traced; call it outside of jit, on concrete"
-                " arrays"
-            )
-        line, place = places_of(indices.host, indptr.host, self._lines[1])
+        indices, indptr = self._concrete_pattern()
+        line, place = places_of(indices, indptr, self._lines[1])
         ends = np.searchsorted(line, np.arange(self._lines[0] + 1))
         whole = place.size == self.nse
         data = self.data if whole else picked(self.data, asarray(place))
-        return type(self)(data, indices.host[place], ends, self.shape)
+        return type(self)(data, indices[place], ends, self.shape)
 
     def padded(self, nse: int | None = None) -> Any:
         """Return the matrix with its pattern as leaves, and room for `nse` elements.
@@ -234,9 +170,6 @@ class Compressed:
             shape=self.shape[::-1],
         )
 
-    # NumPy's arrays leave `x @ A` and `x * A` to the matrix.
-    __array_ufunc__ = None
-
     def __rmatmul__(self, x: Any) -> Any:
         return left_product(x, self)
 
@@ -247,14 +180,6 @@ class Compressed:
         if not isinstance(other, Compressed):
             return NotImplemented
         return added(self, -other, f"{type(self).__name__} - B")
-
-    def __neg__(self) -> Any:
-        return self.with_data(-self.data)
-
-    def __mul__(self, factor: Any) -> Any:
-        return self.with_data(scaled(self.data, factor, f"{type(self).__name__} * s"))
-
-    __rmul__ = __mul__
 
     @property
     def is_canonical(self) -> bool:
@@ -491,21 +416,6 @@ def _compiled(shape: tuple[int, int]) -> Any:
         return products.csr_matmul.bind(data, indices, indptr, x, shape=shape)
 
     return jit(csr_matmul)
-
-
-def scaled(data: Any, factor: Any, call: str) -> Any:
-    """Return values times a number.
-
-    Raises:
-        ShapeError: when the factor is no number.
-    """
-    factor = as_numeric(factor, call)
-    if factor.ndim:
-        raise errors.ShapeError(
-            f"{call}: expected a number, got shape {factor.shape}; see"
-            " sparse.scale_rows and sparse.scale_columns"
-        )
-    return data * factor
 
 
 def _as_it_is(x: Any) -> Any:
