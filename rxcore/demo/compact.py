@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from rxcore import nn, quant, sparse
-from rxcore import numpy as rnp
 from rxcore.base import dtypes
 from rxcore.demo.network import Params
 from rxcore.ops.convert import convert
@@ -125,5 +124,5 @@ def predict_small_rows(packed: Params, x: Any) -> Any:
         )
         x = sparse.csr_matmul(rows, x) * layer["scale"][:, None]
         x = x + layer["bias"][:, None]
-        x = x if k == last else rnp.maximum(x, 0)
+        x = x if k == last else nn.relu(x)
     return transpose(x)

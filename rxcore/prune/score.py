@@ -6,6 +6,7 @@ weight, or of a large one, is no half.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 from rxcore import numpy as rnp
@@ -26,6 +27,17 @@ __all__ = ["l1", "l2", "lamp", "magnitude", "movement", "normalize", "random", "
 def _wide(x: Any) -> Any:
     """Return halves as float32, whose products do not vanish or overflow."""
     return convert(x, dtypes.float32) if x.dtype in dtypes.HALVES else x
+
+
+def _squared(x: Any) -> Any:
+    x = _wide(x)
+    return x * x
+
+
+def _each(function: Callable[[Any], Any], params: Any, call: str) -> Any:
+    """Return a function of each leaf."""
+    leaves, treedef = float_leaves(params, call)
+    return tree.unflatten(treedef, [function(x) for x in leaves])
 
 
 def magnitude(params: Any) -> Any:
@@ -50,8 +62,7 @@ def magnitude(params: Any) -> Any:
     Paper: Han et al., "Learning both weights and connections for efficient neural
     networks", 2015.
     """
-    leaves, treedef = float_leaves(params, "prune.score.magnitude")
-    return tree.unflatten(treedef, [rnp.abs(x) for x in leaves])
+    return _each(rnp.abs, params, "prune.score.magnitude")
 
 
 def l1(params: Any) -> Any:
@@ -77,8 +88,7 @@ def l1(params: Any) -> Any:
 
     Paper: Li et al., "Pruning filters for efficient convnets", 2017.
     """
-    leaves, treedef = float_leaves(params, "prune.score.l1")
-    return tree.unflatten(treedef, [rnp.abs(x) for x in leaves])
+    return _each(rnp.abs, params, "prune.score.l1")
 
 
 def l2(params: Any) -> Any:
@@ -103,8 +113,7 @@ def l2(params: Any) -> Any:
     Paper: He et al., "Soft filter pruning for accelerating deep convolutional neural
     networks", 2018.
     """
-    leaves, treedef = float_leaves(params, "prune.score.l2")
-    return tree.unflatten(treedef, [x * x for x in map(_wide, leaves)])
+    return _each(_squared, params, "prune.score.l2")
 
 
 def taylor(

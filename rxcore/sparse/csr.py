@@ -139,6 +139,25 @@ class Compressed(Matrix):
             indices = rnp.concatenate([indices, beyond])
         return self._made(data=data, _indices=indices, _indptr=self.indptr)
 
+    @classmethod
+    def from_scipy(cls, a: Any) -> Any:
+        """Return a SciPy matrix or array in any of its formats.
+
+        One of the same format with int32 indices shares its memory: do not write to it
+        afterwards.
+        """
+        check_scipy(f"{cls.__name__}.from_scipy", a)
+        a = a.asformat(cls.__name__.lower())
+        names, ends = shared_index(a.indices), shared_index(a.indptr)
+        return cls(shared(a.data), names, ends, a.shape)
+
+    def to_scipy(self) -> Any:
+        """Return a SciPy array of this format, which shares memory and is read-only."""
+        a = self.fixed()
+        parts = (a.data.host, a.indices.host, a.indptr.host)
+        made = getattr(scipy_sparse, f"{type(self).__name__.lower()}_array")
+        return made(parts, shape=a.shape, copy=False)
+
     def product_indices(self) -> Any:
         """Return the indices as products read them: in 16 bits where they fit."""
         if isinstance(self._indices, Fixed):
@@ -259,23 +278,6 @@ class CSR(Compressed):
         row = line_of_each(self.indptr, self.nse)
         return scattered(self.data, row, self.indices, self.shape)
 
-    @classmethod
-    def from_scipy(cls, a: Any) -> CSR:
-        """Return a SciPy matrix or array in any of its formats.
-
-        A CSR with int32 indices shares its memory: do not write to it afterwards.
-        """
-        check_scipy("CSR.from_scipy", a)
-        a = a.tocsr()
-        names, ends = shared_index(a.indices), shared_index(a.indptr)
-        return cls(shared(a.data), names, ends, a.shape)
-
-    def to_scipy(self) -> Any:
-        """Return a SciPy CSR array, which shares memory and is read-only."""
-        a = self.fixed()
-        parts = (a.data.host, a.indices.host, a.indptr.host)
-        return scipy_sparse.csr_array(parts, shape=a.shape, copy=False)
-
     @property
     def T(self) -> CSC:  # noqa: N802 - NumPy's name
         """The transposed matrix, in compressed columns: nothing moves."""
@@ -341,20 +343,6 @@ class CSC(Compressed):
         """Return the dense matrix; elements at equal places add up."""
         column = line_of_each(self.indptr, self.nse)
         return scattered(self.data, self.indices, column, self.shape)
-
-    @classmethod
-    def from_scipy(cls, a: Any) -> CSC:
-        """Return a SciPy matrix or array: see `CSR.from_scipy`."""
-        check_scipy("CSC.from_scipy", a)
-        a = a.tocsc()
-        names, ends = shared_index(a.indices), shared_index(a.indptr)
-        return cls(shared(a.data), names, ends, a.shape)
-
-    def to_scipy(self) -> Any:
-        """Return a SciPy CSC array, which shares memory and is read-only."""
-        a = self.fixed()
-        parts = (a.data.host, a.indices.host, a.indptr.host)
-        return scipy_sparse.csc_array(parts, shape=a.shape, copy=False)
 
     @property
     def T(self) -> CSR:  # noqa: N802 - NumPy's name
