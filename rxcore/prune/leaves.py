@@ -11,7 +11,7 @@ import optree
 from rxcore import numpy as rnp
 from rxcore.base import dtypes, errors, tree
 from rxcore.runtime.array import Array
-from rxcore.trace.bind import as_numeric
+from rxcore.trace.bind import as_numeric, known_numbers
 from rxcore.trace.tracer import Tracer
 from rxcore.transforms.arguments import numeric_leaves
 
@@ -70,12 +70,16 @@ def like_beside(
                 f"{call}: {what} has None for a leaf of shape {x.shape}; put None in"
                 " place of the leaf too"
             )
-        if part.shape != x.shape:
-            raise errors.ShapeError(
-                f"{call}: a leaf has shape {x.shape}, its part of the {what}"
-                f" {part.shape}; they must be equal"
-            )
+        _check_shape(x, part, call, what)
     return parts
+
+
+def _check_shape(x: Any, part: Any, call: str, what: str) -> None:
+    if part.shape != x.shape:
+        raise errors.ShapeError(
+            f"{call}: a leaf has shape {x.shape}, its part of the {what}"
+            f" {part.shape}; they must be equal"
+        )
 
 
 def map_beside(
@@ -85,11 +89,8 @@ def map_beside(
     leaves, treedef = numeric_leaves(first, call)
     made = []
     for x, m in zip(leaves, beside(treedef, other, call, what), strict=True):
-        if m is not None and m.shape != x.shape:
-            raise errors.ShapeError(
-                f"{call}: a leaf has shape {x.shape}, its part of the {what}"
-                f" {m.shape}; they must be equal"
-            )
+        if m is not None:
+            _check_shape(x, m, call, what)
         made.append(x if m is None else function(x, m))
     return tree.unflatten(treedef, made)
 
@@ -114,8 +115,8 @@ def refuse_nan(leaves: Sequence[Any], value: Any, call: str) -> None:
 
 def _nans(x: Any) -> int:
     """Return how many numbers are NaN, as far as they are known by now."""
-    found = x.numbers() if isinstance(x, Tracer) else x
-    if not isinstance(found, Array):
+    found = known_numbers(x)
+    if found is None:
         return 0
     if not found.on_host:
         return int(rnp.sum(rnp.isnan(found)))

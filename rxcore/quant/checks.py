@@ -10,9 +10,7 @@ from rxcore import numpy as rnp
 from rxcore.base import dtypes, errors
 from rxcore.control.jit import jit
 from rxcore.quant.spec import QuantSpec
-from rxcore.runtime.array import Array
-from rxcore.trace.bind import as_numeric
-from rxcore.trace.tracer import Tracer
+from rxcore.trace.bind import as_numeric, known_numbers
 
 __all__ = [
     "check_finite_range",
@@ -20,7 +18,6 @@ __all__ = [
     "check_no_nan",
     "check_zero_point",
     "floating",
-    "known",
 ]
 
 
@@ -39,15 +36,6 @@ def floating(x: Any, call: str) -> Any:
     return x
 
 
-def known(x: Any) -> Array | None:
-    """Return the numbers of an array as far as they are known by now.
-
-    Inside `vmap` and `grad` they are (of all lanes), inside `jit` they are not.
-    """
-    found = x.numbers() if isinstance(x, Tracer) else x
-    return found if isinstance(found, Array) else None
-
-
 @jit
 def _count_nan(x: Any) -> Any:
     return rnp.sum(rnp.isnan(x))
@@ -64,7 +52,7 @@ def check_no_nan(x: Any, call: str, name: str = "x") -> None:
     Raises:
         UserError: when x is known and holds NaN.
     """
-    numbers = known(x)
+    numbers = known_numbers(x)
     count = 0 if numbers is None else int(_count_nan(numbers))
     if count:
         raise errors.UserError(
@@ -79,7 +67,7 @@ def check_finite_range(x: Any, call: str) -> None:
     Raises:
         UserError: when x is known and holds one.
     """
-    numbers = known(x)
+    numbers = known_numbers(x)
     count = 0 if numbers is None else int(_count_infinite(numbers))
     if count:
         raise errors.UserError(
@@ -94,7 +82,7 @@ def check_finite_scale(scale: Any, call: str, why: str = "") -> None:
     Raises:
         UserError: when they are known, and one is not positive or not finite.
     """
-    numbers = known(scale)
+    numbers = known_numbers(scale)
     if numbers is None:
         return
     host = np.asarray(numbers).astype(np.float64)
@@ -120,7 +108,7 @@ def check_zero_point(zero: Any, spec: QuantSpec, call: str) -> None:
             f"{call}: zero_point is {zero.dtype.name}, the spec wants integers: convert"
             " it, or pass a spec with zero_point='float'"
         )
-    numbers = known(zero)
+    numbers = known_numbers(zero)
     if numbers is None:
         return
     host = np.asarray(numbers).astype(np.float64)

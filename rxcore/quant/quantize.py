@@ -19,14 +19,13 @@ from rxcore.quant.checks import (
     check_no_nan,
     check_zero_point,
     floating,
-    known,
 )
 from rxcore.quant.encode import computed_in, parameters, place
 from rxcore.quant.packing import codes_per_byte, pack, packed_axis
 from rxcore.quant.qtensor import QTensor
 from rxcore.quant.spec import QuantSpec
 from rxcore.quant.statistics import Statistics
-from rxcore.trace.bind import as_numeric
+from rxcore.trace.bind import as_numeric, known_numbers
 
 __all__ = ["dequantize", "quantize"]
 
@@ -99,7 +98,7 @@ def quantize(
     check_no_nan(x, call)
     if scale is not None:
         scale, zero_point = given_scale(grid, scale, zero_point, spec, call)
-    guarded = scale is not None and known(x) is None
+    guarded = scale is not None and known_numbers(x) is None
     made = _quantized(x, scale, zero_point, key, spec=spec, guarded=guarded)
     if scale is None:
         check_finite_scale(made.scale, call, "the range of x is not finite; ")
@@ -120,7 +119,7 @@ def of_statistics(
             f"{call}: scale and zero_point follow from the statistics; pass"
             " statistics.spec to give your own"
         )
-    nothing = known(statistics.empty())
+    nothing = known_numbers(statistics.empty())
     if nothing is not None and np.asarray(nothing).any():
         raise errors.UserError(
             f"{call}: the statistics have seen no data; gather some first:"

@@ -89,4 +89,14 @@ def as_numeric(x: Any, call: str = "") -> Any:
 install_bottom(Eager())
 install_binder(bind)
 
-__all__ = ["Array", "Eager", "as_numeric", "bind"]
+
+def known_numbers(x: Any) -> Array | None:
+    """Return the numbers of an array as far as they are known by now.
+
+    Inside `vmap` and `grad` they are (of all lanes), inside `jit` they are not.
+    """
+    found = x.numbers() if isinstance(x, Tracer) else x
+    return found if isinstance(found, Array) else None
+
+
+__all__ = ["Array", "Eager", "as_numeric", "bind", "known_numbers"]
