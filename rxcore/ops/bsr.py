@@ -18,7 +18,7 @@ from rxcore.base.lazy import LazyModule
 from rxcore.ir.primitive import REGISTRY, Expand, Native, Primitive
 from rxcore.ir.types import Type
 from rxcore.ops import shape as maps
-from rxcore.ops.csr import same_dtype
+from rxcore.ops.csr import check_sampled, same_dtype
 from rxcore.ops.csr_pattern import (
     batched,
     check_pattern,
@@ -165,13 +165,7 @@ def _sampled_infer(
     x: Type, y: Type, indices: Type, indptr: Type, *, block: int
 ) -> Type:
     call = "bsr_sddmm"
-    check_pattern(call, indices, indptr)
-    same_dtype(call, x, y)
-    if x.ndim not in (1, 2) or x.ndim != y.ndim or x.shape[1:] != y.shape[1:]:
-        raise errors.ShapeError(
-            f"{call}: operands of shapes {x.shape} and {y.shape} must both be vectors,"
-            " or matrices with rows of equal length"
-        )
+    check_sampled(call, x, y, indices, indptr)
     if x.shape[0] != (indptr.shape[0] - 1) * block or y.shape[0] % block:
         raise errors.ShapeError(
             f"{call}: operands of shapes {x.shape} and {y.shape} do not fit"

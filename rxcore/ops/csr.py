@@ -199,8 +199,13 @@ csr_matmul: Primitive = Primitive(
 # the sampled product ------------------------------------------------------------------
 
 
-def _sampled_infer(x: Type, y: Type, indices: Type, indptr: Type) -> Type:
-    call = "csr_sddmm"
+def check_sampled(call: str, x: Type, y: Type, indices: Type, indptr: Type) -> None:
+    """Check the operands of a sampled product, but for how many rows there are.
+
+    Raises:
+        ShapeError: when they do not fit each other.
+        DTypeError: when dtypes differ, or indices are no integers.
+    """
     check_pattern(call, indices, indptr)
     same_dtype(call, x, y)
     if x.ndim not in (1, 2) or x.ndim != y.ndim or x.shape[1:] != y.shape[1:]:
@@ -208,6 +213,11 @@ def _sampled_infer(x: Type, y: Type, indices: Type, indptr: Type) -> Type:
             f"{call}: operands of shapes {x.shape} and {y.shape} must both be vectors,"
             " or matrices with rows of equal length"
         )
+
+
+def _sampled_infer(x: Type, y: Type, indices: Type, indptr: Type) -> Type:
+    call = "csr_sddmm"
+    check_sampled(call, x, y, indices, indptr)
     if x.shape[0] + 1 != indptr.shape[0]:
         raise errors.ShapeError(
             f"{call}: indptr of shape {indptr.shape} does not fit {x.shape[0]} rows"

@@ -18,6 +18,7 @@ __all__ = [
     "check_no_nan",
     "check_zero_point",
     "floating",
+    "is_symmetric",
 ]
 
 
@@ -93,6 +94,20 @@ def check_finite_scale(scale: Any, call: str, why: str = "") -> None:
             f"{call}: {why}scale{list(at) if at else ''} is {host[at]:g}; expected"
             " positive finite scales"
         )
+
+
+def is_symmetric(spec: QuantSpec, zero_point: Any, call: str) -> bool:
+    """Say whether a spec has no zero points.
+
+    Raises:
+        UserError: when one is given all the same.
+    """
+    if spec.symmetric and zero_point is not None:
+        raise errors.UserError(
+            f"{call}: zero_point is given, but the spec is symmetric; pass a spec"
+            " with symmetric=False"
+        )
+    return spec.symmetric
 
 
 def check_zero_point(zero: Any, spec: QuantSpec, call: str) -> None:

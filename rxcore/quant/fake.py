@@ -19,6 +19,7 @@ from rxcore.quant.checks import (
     check_finite_scale,
     check_no_nan,
     floating,
+    is_symmetric,
 )
 from rxcore.quant.encode import computed_in, parameters, place
 from rxcore.quant.quantize import noise_of, of_statistics, ranges
@@ -113,12 +114,7 @@ def fake_quant(
 
 
 def _zero(zero_point: Any, scale: Any, spec: QuantSpec, grid: Any, call: str) -> Any:
-    if spec.symmetric:
-        if zero_point is not None:
-            raise errors.UserError(
-                f"{call}: zero_point is given, but the spec is symmetric; pass a spec"
-                " with symmetric=False"
-            )
+    if is_symmetric(spec, zero_point, call):
         return None
     dtype = computed_in(scale)
     if zero_point is None:

@@ -19,6 +19,7 @@ from rxcore.quant.checks import (
     check_no_nan,
     check_zero_point,
     floating,
+    is_symmetric,
 )
 from rxcore.quant.encode import computed_in, parameters, place
 from rxcore.quant.packing import codes_per_byte, pack, packed_axis
@@ -143,12 +144,7 @@ def given_scale(
 
 def given_zero(zero_point: Any, scale: Any, spec: QuantSpec, call: str) -> Any:
     """Return zero points that were given as they are stored; None when symmetric."""
-    if spec.symmetric:
-        if zero_point is not None:
-            raise errors.UserError(
-                f"{call}: zero_point is given, but the spec is symmetric; pass a spec"
-                " with symmetric=False"
-            )
+    if is_symmetric(spec, zero_point, call):
         return None
     if zero_point is None:
         zero_point = rnp.zeros(scale.shape, spec.dtype)
